@@ -1,0 +1,1 @@
+"""What turns the gateway into features people touch. Importing this package does nothing."""

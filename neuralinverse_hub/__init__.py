@@ -1,0 +1,1 @@
+"""A developer cloud on JupyterHub. Importing this package does nothing: import the room you need."""
