@@ -57,7 +57,6 @@ class LocalWorkspaceSpawner(WorkspaceMixin, SimpleLocalProcessSpawner):  # type:
 
     async def start(self) -> Any:
         await self._sweep()
-        Path(self.home_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         return await super().start()
 
     async def stop(self, now: bool = False) -> None:

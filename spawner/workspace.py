@@ -10,8 +10,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from jupyterhub.spawner import Spawner
-from traitlets import Integer, Unicode, default
+from traitlets import HasTraits, Integer, Unicode, default
 
 from neuralinverse_hub import wire
 
@@ -26,8 +25,16 @@ def next_generation(previous: int, now_ms: int) -> int:
     return max(previous + 1, now_ms)
 
 
-class WorkspaceMixin(Spawner):  # type: ignore[misc]  # jupyterhub ships no types
-    """Adds to a spawner what makes a single-user server a NeuralInverse workspace."""
+class WorkspaceMixin(HasTraits):
+    """Adds to a spawner what makes a single-user server a NeuralInverse workspace.
+
+    Not a Spawner itself: put it before one, ``class X(WorkspaceMixin, SomeSpawner)``.
+    """
+
+    # What the spawner beside it brings.
+    name: str
+    user: Any
+    server: Any
 
     gateway_url = Unicode(
         "", help="Base URL of the AI gateway as a workspace reaches it, ending in ``/v1``. Empty: no AI."
@@ -59,7 +66,7 @@ class WorkspaceMixin(Spawner):  # type: ignore[misc]  # jupyterhub ships no type
         raise NotImplementedError
 
     def get_env(self) -> dict[str, str]:
-        env: dict[str, str] = super().get_env()
+        env: dict[str, str] = super().get_env()  # type: ignore[misc]  # the spawner's
         env.update(self.workspace_environment())
         return env
 
@@ -83,15 +90,15 @@ class WorkspaceMixin(Spawner):  # type: ignore[misc]  # jupyterhub ships no type
 
     async def start(self) -> Any:
         self.generation = next_generation(self.generation, time.time_ns() // 1_000_000)
-        return await super().start()
+        return await super().start()  # type: ignore[misc]  # the spawner's
 
     # The generation outlives a stop: the hub stores what get_state returns after clear_state.
 
     def get_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().get_state()
+        state: dict[str, Any] = super().get_state()  # type: ignore[misc]  # the spawner's
         state["generation"] = self.generation
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
-        super().load_state(state)
+        super().load_state(state)  # type: ignore[misc]  # the spawner's
         self.generation = int(state.get("generation", 0))
