@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.chromium import NAMES, chromium, launch
 from tests.one_machine import OneMachine
-
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-def chromium() -> str | None:
-    """Path of the system's Chromium, or None."""
-    return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     if os.environ.get("NEURALINVERSE_REQUIRE_BROWSER"):
         raise pytest.UsageError("no Chromium on the path, and NEURALINVERSE_REQUIRE_BROWSER says that it must be there")
-    skip = pytest.mark.skip(reason=f"needs Chromium; none of {', '.join(CHROMIUM_NAMES)} is on the path")
+    skip = pytest.mark.skip(reason=f"needs Chromium; none of {', '.join(NAMES)} is on the path")
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(skip)
@@ -51,20 +44,8 @@ def browser() -> Iterator[Any]:
     """Headless Chromium, through Playwright."""
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        chrome = playwright.chromium.launch(
-            executable_path=chromium(),
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-            ],
-        )
+    with sync_playwright() as playwright, launch(playwright) as chrome:
         yield chrome
-        chrome.close()
 
 
 @pytest.fixture
