@@ -32,6 +32,8 @@ def main() -> int:
         "-m",
         "jupyterhub.singleuser",
         f"--ServerApp.root_dir={place.folder}",
+        # Who runs the hub as root, e.g. in a container, has decided that already.
+        *(["--allow-root"] if os.geteuid() == 0 else []),
         *sys.argv[1:],
     ]
     return asyncio.run(agent.run(environ, place, server))
