@@ -9,9 +9,9 @@ from typing import Final
 
 LIMIT_BYTES: Final = 10_000_000
 
-_LOGGED: Final = re.compile(r"\[[DIWEC] \d{4}-\d\d-\d\d ")
-"""How a line of the hub and its services begins; what follows without it belongs to the line before."""
-_TELLING: Final = re.compile(r"\[[EC] \d{4}|Traceback|^\w+(\.\w+)*(Error|Exception)\b")
+_RECORD: Final = re.compile(r"\[[DIWEC] \d{4}-\d\d-\d\d |\d{4}-\d\d-\d\dT\S+ \[ConfigProxy\]")
+"""How a record of the hub or of its proxy begins; a line without it belongs to the record before, or to nobody."""
+_ROUTINE: Final = re.compile(r"\[[DIW] \d{4}-")
 
 
 def rotate(log: Path, limit_bytes: int = LIMIT_BYTES) -> None:
@@ -26,16 +26,16 @@ def rotate(log: Path, limit_bytes: int = LIMIT_BYTES) -> None:
 
 
 def tail(log: Path, since: int = 0, lines: int = 12) -> str:
-    """The last lines after byte ``since`` that tell something: with errors in them if there are any."""
+    """The last lines after byte ``since`` that tell something about a failure: without routine, without the proxy's."""
     try:
         said = log.read_bytes()[since:].decode(errors="replace").splitlines()
     except FileNotFoundError:
-        return "(it wrote no log)"
-    said = [line.rstrip()[:400] for line in said if line.strip() and "[ConfigProxy]" not in line]
-    first = next((index for index, line in enumerate(said) if _TELLING.search(line)), None)
-    telling = said if first is None else [line for line in said[first:] if _tells(line)]
-    return "\n".join(f"  {line}" for line in telling[-lines:]) or "  (it wrote nothing)"
-
-
-def _tells(line: str) -> bool:
-    return _TELLING.search(line) is not None or not _LOGGED.match(line)
+        return "  (it wrote no log)"
+    telling = []
+    of_proxy = False
+    for line in said:
+        if _RECORD.match(line):
+            of_proxy = "[ConfigProxy]" in line
+        if line.strip() and not of_proxy and not _ROUTINE.match(line):
+            telling.append(line.rstrip()[:400])
+    return "\n".join(f"  {line}" for line in telling[-lines:]) or "  (nothing that looks like an error)"

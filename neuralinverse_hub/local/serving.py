@@ -157,7 +157,7 @@ class Hub:
             self.check()
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.1)
+            time.sleep(0.2)
         return True
 
 
