@@ -87,7 +87,10 @@ def test_log_in_be_in_vscode_ask_ai_lose_nothing(one_machine: OneMachine, page: 
     # AI in the JupyterLab chat, one click away from VS Code.
     assert environment[wire.ENV_LAB_URL] == f"{machine.url}/user/{machine.user}/lab"
     (folder / "first.chat").write_text("{}")
-    lab = page.context.new_page()
+    with page.context.expect_page() as opened:
+        page.locator(".statusbar-item").filter(has_text="JupyterLab").click()
+    lab = opened.value
+    lab.wait_for_url(f"{environment[wire.ENV_LAB_URL]}**")
     answer = pages.lab_chat(lab, f"{environment[wire.ENV_LAB_URL]}/tree/first.chat", "Say hello")
     expect(answer).to_contain_text(DEMO, timeout=120_000)
     screenshot(lab, "lab-chat")
