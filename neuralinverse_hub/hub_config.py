@@ -83,6 +83,7 @@ def _one_machine(c: Config, handover: Handover) -> None:
     """A hub for this machine only: loopback, a shared password, processes as workspaces."""
     hub = c.JupyterHub
     hub.bind_url = f"http://127.0.0.1:{handover.port}"
+    hub.public_url = f"{hub.bind_url}/"
     hub.hub_bind_url = f"http://127.0.0.1:{handover.hub_port}"
     hub.spawner_class = "neuralinverse-local"
     hub.authenticator_class = "shared-password"
@@ -98,7 +99,6 @@ def _one_machine(c: Config, handover: Handover) -> None:
     c.NeuralInverseHub.git_root = handover.git_root
     local = c.LocalWorkspaceSpawner
     local.workspaces_dir = handover.workspaces_dir
-    local.public_url = f"http://127.0.0.1:{handover.port}"
     local.ide_environment = {wire.ENV_IDE_NODE: handover.node, wire.ENV_IDE_ENTRY: handover.code_server_entry}
 
 
