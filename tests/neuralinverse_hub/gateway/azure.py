@@ -60,6 +60,9 @@ class Azure:
         self.gate = asyncio.Event()
         """Hanging requests wait for this."""
         self.active = 0
+        self.capacity = 10**9
+        """More requests at once than this are refused with 429."""
+        self.refused = 0
         self.url = ""
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
@@ -93,8 +96,13 @@ class Azure:
             return answer
         if name not in self.deployments:
             return self._error(404, "DeploymentNotFound", "The API deployment for this resource does not exist.")
+        if self.active >= self.capacity:
+            self.refused += 1
+            return self._error(429, "429", "Requests have exceeded the rate limit.", {"retry-after-ms": "20"})
         self.active += 1
         try:
+            if fault and fault.kind == "hang":
+                await self.gate.wait()
             if body.get("stream"):
                 return await self._stream(request, seen, fault)
             await asyncio.sleep(self.pause_s)
@@ -122,8 +130,6 @@ class Azure:
                 return self._error(
                     400, "content_filter", "The response was filtered due to the prompt.", param="prompt"
                 )
-            case "hang":
-                await self.gate.wait()
             case "drop":
                 assert request.transport is not None
                 request.transport.abort()
