@@ -217,14 +217,14 @@ class ResponseStream:
         items = list(self._items) if finished else []
         return {**head, "status": status, **more, "output": items, "usage": _usage(self._usage) if finished else None}
 
-    def _at(self, name: str, index: int, **more: Any) -> bytes:
-        return self._event(name, item_id=self._items[index]["id"], output_index=index, **more)
+    def _at(self, event_name: str, index: int, **more: Any) -> bytes:
+        return self._event(event_name, item_id=self._items[index]["id"], output_index=index, **more)
 
-    def _event(self, name: str, **members: Any) -> bytes:
-        data = {"type": name, "sequence_number": self._number, **members}
+    def _event(self, event_name: str, **members: Any) -> bytes:
+        data = {"type": event_name, "sequence_number": self._number, **members}
         self._number += 1
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-        return b"event: " + name.encode() + b"\n" + sse.event(text)
+        return b"event: " + event_name.encode() + b"\n" + sse.event(text)
 
 
 def _instructions(body: dict[str, Any]) -> list[dict[str, Any]]:
