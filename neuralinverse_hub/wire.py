@@ -61,6 +61,12 @@ ENV_IDE_NODE: Final = "NEURALINVERSE_NODE"
 ENV_IDE_ENTRY: Final = "NEURALINVERSE_CODE_SERVER"
 """Absolute path of code-server's entry script."""
 
+ENV_LAB_URL: Final = "NEURALINVERSE_LAB_URL"
+"""URL of this workspace's JupyterLab as the person's browser reaches it; set where the hub knows its public URL."""
+
+ENV_DATA_DIR: Final = "NEURALINVERSE_DATA_DIR"
+"""Marks every process of one one-machine installation, so that the next ``up`` can end what a killed one left."""
+
 DEFAULT_WORKSPACE: Final = "default"
 """What the hub's unnamed server is called outside the hub."""
 

@@ -1,0 +1,205 @@
+"""Real code-server with the extension built in, and a real browser in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import zipfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.async_api import Browser, Locator, Page, expect
+
+from neuralinverse_hub import wire
+
+SETTINGS = {
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.startupEditor": "none",
+    "files.autoSave": "off",
+    "git.openRepositoryInParentFolders": "never",
+}
+"""As a workspace of ours has them, without the saving that would make tests depend on time."""
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-gpu",
+    "--disable-quic",
+]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A running code-server: where it listens, what it shows."""
+
+    url: str
+    folder: Path
+    state: Path
+
+    def write(self, name: str, text: str) -> Path:
+        """A file in the workspace folder, written from outside as a tool would."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def sync(self, **status: object) -> None:
+        """Replaces the sync status as the sync daemon does: atomically."""
+        whole = {
+            "version": 1,
+            "state": "protected",
+            "generation": 1,
+            "protected_at": "2026-01-02T03:04:05Z",
+            "pending": 0,
+            "not_protected": [],
+            "error": None,
+            "updated_at": "2026-01-02T03:04:05Z",
+        } | status
+        new = self.state / "sync.json.new"
+        new.write_text(json.dumps(whole), encoding="utf-8")
+        new.rename(self.state / wire.SYNC_STATUS_FILE)
+
+
+def built_in(vsix: Path, entry: Path, target: Path) -> Path:
+    """A folder of code-server's own extensions plus ours, unpacked, as an install has it."""
+    target.mkdir()
+    own = entry.parents[2] / "lib/vscode/extensions"
+    for extension in own.iterdir():
+        if extension.name != "neuralinverse":
+            (target / extension.name).symlink_to(extension)
+    with zipfile.ZipFile(vsix) as archive:
+        for name in archive.namelist():
+            if name.startswith("extension/"):
+                out = target / "neuralinverse" / name.removeprefix("extension/")
+                out.parent.mkdir(parents=True, exist_ok=True)
+                out.write_bytes(archive.read(name))
+    return target
+
+
+@contextlib.asynccontextmanager
+async def code_server(
+    node: Path, entry: Path, extensions: Path, root: Path, gateway_url: str, token: str
+) -> AsyncIterator[Workspace]:
+    """Starts code-server on a free port over ``root/work``; its processes are gone at the end."""
+    folder, state, data = root / "work", root / "state", root / "data"
+    for each in (folder, state, data / "User"):
+        each.mkdir(parents=True, exist_ok=True)
+    (data / "User/settings.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VSCODE_")} | {
+        wire.ENV_GATEWAY_URL: gateway_url,
+        wire.ENV_TOKEN: token,
+        wire.ENV_STATE: str(state),
+        wire.ENV_FOLDER: str(folder),
+        "HOME": str(root),
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(str(node), str(entry), "--auth", "none", "--bind-addr", "127.0.0.1:0", "--disable-telemetry"),
+        *("--disable-update-check", "--disable-workspace-trust", "--disable-getting-started-override"),
+        *("--user-data-dir", str(data), "--extensions-dir", str(data / "ext")),
+        *("--builtin-extensions-dir", str(extensions), str(folder)),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    drain: asyncio.Task[bytes] | None = None
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            while True:
+                line = (await process.stdout.readline()).decode()
+                if not line:
+                    raise RuntimeError("code-server ended before it listened")
+                if found := re.search(r"listening on (http://127\.0\.0\.1:\d+)", line):
+                    break
+        drain = asyncio.create_task(process.stdout.read())
+        yield Workspace(found[1], folder, state)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        if drain is not None:
+            await drain
+
+
+class Editor:
+    """The workbench as a person uses it: keys, menus, what is on the screen."""
+
+    def __init__(self, page: Page, shots: Path | None) -> None:
+        self.page = page
+        self._shots = shots
+
+    async def ready(self) -> None:
+        await expect(self.page.locator(".monaco-workbench")).to_be_visible(timeout=90_000)
+        await expect(self.status).to_be_visible(timeout=60_000)
+
+    @property
+    def status(self) -> Locator:
+        return self.page.locator("[id='neuralinverse.neuralinverse.neuralinverse.status']")
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.locator(".interactive-response")
+
+    @property
+    def questions(self) -> Locator:
+        return self.page.locator(".interactive-request")
+
+    @property
+    def prompt(self) -> Locator:
+        return self.page.locator(".chat-input-container .monaco-editor").last
+
+    async def run(self, command: str) -> None:
+        """Runs a command from the palette by its title."""
+        await self.page.keyboard.press("F1")
+        box = self.page.locator(".quick-input-widget input.input")
+        await expect(box).to_be_visible()
+        await box.fill(">" + command)
+        row = self.page.locator(".quick-input-list .monaco-list-row").first
+        await expect(row).to_contain_text(command)
+        await self.page.keyboard.press("Enter")
+
+    async def open(self, name: str) -> None:
+        """Opens a file by its name and puts the keyboard into it."""
+        await self.page.keyboard.press("Control+p")
+        box = self.page.locator(".quick-input-widget input.input")
+        await expect(box).to_be_visible()
+        await box.fill(name)
+        row = self.page.locator(".quick-input-list .monaco-list-row").first
+        await expect(row).to_contain_text(name.split("/")[-1])
+        await self.page.keyboard.press("Enter")
+        await expect(self.page.locator(f".editor-instance .monaco-editor[data-uri$='{name}']")).to_be_visible()
+
+    async def answer_input(self, text: str) -> None:
+        """Types ``text`` into the input box that is open, and Enter."""
+        box = self.page.locator(".quick-input-widget input.input")
+        await expect(box).to_be_visible()
+        await box.fill(text)
+        await self.page.keyboard.press("Enter")
+
+    async def shot(self, name: str) -> None:
+        """A screenshot, when somebody asked for them."""
+        if self._shots is not None:
+            self._shots.mkdir(parents=True, exist_ok=True)
+            await self.page.screenshot(path=self._shots / f"{name}.png")
+
+
+@contextlib.asynccontextmanager
+async def editor(browser: Browser, url: str, shots: Path | None) -> AsyncIterator[Editor]:
+    """The workbench in a fresh browser profile, loaded and with our extension active."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    try:
+        window = Editor(await context.new_page(), shots)
+        await window.page.goto(url)
+        await window.ready()
+        yield window
+    finally:
+        await context.close()
