@@ -1,6 +1,7 @@
 """The names that rooms share: services, environment variables, refs, headers, status and usage records.
 
-Standard library only, and nothing of ours: every room may import this module, so it must not know any of them.
+Standard library only, and nothing of ours: every room may import this module, so it must not know any of them. Kernels of
+older environments import it too (Python >= 3.9): what is newer belongs under ``TYPE_CHECKING``.
 A name belongs here when two rooms must agree on it; a name that one room uses alone stays in that room.
 """
 
@@ -9,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from typing import NotRequired
 
 # -- services of the hub ----------------------------------------------------------------------------------------------
 
@@ -56,6 +60,12 @@ ENV_IDE_NODE: Final = "NEURALINVERSE_NODE"
 
 ENV_IDE_ENTRY: Final = "NEURALINVERSE_CODE_SERVER"
 """Absolute path of code-server's entry script."""
+
+ENV_LAB_URL: Final = "NEURALINVERSE_LAB_URL"
+"""URL of this workspace's JupyterLab as the person's browser reaches it; set where the hub knows its public URL."""
+
+ENV_DATA_DIR: Final = "NEURALINVERSE_DATA_DIR"
+"""Marks every process of one one-machine installation, so that the next ``up`` can end what a killed one left."""
 
 DEFAULT_WORKSPACE: Final = "default"
 """What the hub's unnamed server is called outside the hub."""
@@ -130,7 +140,7 @@ class SyncStatus(TypedDict):
 # -- usage: the gateway writes it, the ledger keeps it ----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UsageRecord:
     """What one answered request used. ``request_id`` makes it idempotent; times are aware UTC."""
 

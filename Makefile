@@ -1,0 +1,54 @@
+# Thin wrappers. `make up` and `make test` are all that a newcomer needs; both install what is missing.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+BIN55 := .venv-hub5.5/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help up test test-hub5.5 lint bench clean
+
+help: ## Say what can be made.
+	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9.-]+):.*## /\1\t/' | expand -t 16
+
+up: .venv/local ## Install what is missing, then serve the whole product on http://127.0.0.1:8000.
+	@exec $(BIN)/neuralinverse-hub up $(ARGS)
+
+test: .venv/test ## Install what is missing, then run the tests (ARGS="-k name" to choose).
+	@$(BIN)/neuralinverse-hub install
+	$(BIN)/python -m pytest $(ARGS)
+
+test-hub5.5: .venv-hub5.5/test ## Run the tests that start a hub on JupyterHub 5.5, the version of the Helm chart.
+	@$(BIN55)/neuralinverse-hub install
+	$(BIN55)/python -m pytest -m "hub and not browser" $(ARGS)
+
+lint: .venv/test ## Check format, lint, types and the walls between the rooms.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/test ## Run every benchmark; docs/measurements.md explains them.
+	@$(BIN)/neuralinverse-hub install
+	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## Remove the environments; the per-user cache and data folders stay.
+	rm -rf .venv .venv-hub5.5
+
+# A stamp is touched only when pip ended well, so an interrupted install is repeated.
+.venv/local: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing Python packages into .venv (about 800 MB; a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	@touch $@
+
+.venv/test: .venv/local
+	@echo "Installing what the tests need into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	@touch $@
+
+.venv-hub5.5/test: setup.cfg pyproject.toml
+	@test -x $(BIN55)/python || $(PYTHON) -m venv .venv-hub5.5
+	@echo "Installing JupyterHub 5.5 and what the tests need into .venv-hub5.5"
+	@$(BIN55)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]' 'jupyterhub==5.5.*'
+	@touch $@

@@ -1,0 +1,36 @@
+"""The Jupyter Server extension of a workspace: our persona is the chat's default, and nothing listens without a password.
+
+``jupyter_config/`` beside this module enables it; the workspace puts that folder on ``JUPYTER_CONFIG_PATH``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from traitlets.config import Config
+
+__all__ = ["CONFIG_PATH", "PERSONA_ID"]
+
+CONFIG_PATH = Path(__file__).resolve().parent / "jupyter_config"
+"""The folder to put on ``JUPYTER_CONFIG_PATH``."""
+
+PERSONA_ID = "jupyter-ai-personas::ai_provider::NeuralInversePersona"
+"""How jupyter-ai calls our persona; it derives this from package and class."""
+
+
+def _link_jupyter_server_extension(app: Any) -> None:
+    """Set what other extensions read when they load; what an administrator has set already stays."""
+    ours = Config()
+    if "default_persona_id" not in app.config.PersonaManager:
+        ours.PersonaManager.default_persona_id = PERSONA_ID
+    if "builtin_mcp_servers" not in app.config.PersonaManager:
+        # Personas would be told of a server on port 3001 that jupyter_config keeps off: it asks nobody for a token.
+        ours.PersonaManager.builtin_mcp_servers = []
+    if "news_url" not in app.config.LabApp:
+        ours.LabApp.news_url = None  # no question about news before the person has seen their work
+    app.update_config(ours)
+
+
+def _load_jupyter_server_extension(app: Any) -> None:
+    """Nothing more to do; Jupyter Server asks for the hook."""

@@ -1,0 +1,194 @@
+"""One streaming client for every upstream: a body goes out, an answer or a `Failure` comes back.
+
+Knows rows, HTTP and timeouts; nothing of people, routes or queues. An answer that is closed, or whose reader is
+cancelled, closes its connection, which is how an upstream learns that nobody listens any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from neuralinverse_hub.gateway.catalogue import forbidden_host
+from neuralinverse_hub.gateway.failures import Failure, failure_from
+from neuralinverse_hub.gateway.router import Deployment, Upstream
+
+__all__ = ["Failed", "Patience", "Reply", "UpstreamClient", "upstream_session"]
+
+ERROR_BODY: Final = 64 * 1024
+"""Bytes of an error's body that are read."""
+LARGE_BODY: Final = 512 * 1024
+ANSWER_BODY: Final = 64 * 1024 * 1024
+"""Bytes a whole answer may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds to wait: for the connection, for the first byte of an answer, between two pieces of it."""
+
+    connect_s: float = 10.0
+    first_s: float = 300.0
+    gap_s: float = 90.0
+
+
+class Failed(Exception):
+    """An upstream did not answer; ``failure`` says what that means."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.cause)
+        self.failure = failure
+
+
+class Reply:
+    """A 2xx answer whose body is still to come."""
+
+    def __init__(self, response: aiohttp.ClientResponse, gap_s: float) -> None:
+        self._response = response
+        self._gap_s = gap_s
+
+    @property
+    def streams(self) -> bool:
+        """Whether the upstream really answered with events, and not with one JSON object."""
+        return self._response.content_type == "text/event-stream"
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `Failed` when it breaks off or pauses for longer than the gap allowed."""
+        content = self._response.content
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._gap_s) as limit:
+                while piece := await content.readany():
+                    yield piece
+                    limit.reschedule(loop.time() + self._gap_s)
+        except TimeoutError as error:
+            raise Failed(Failure("broken", f"fell silent for {self._gap_s:g} s in the middle of an answer")) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Failed(Failure("broken", f"broke the connection off ({type(error).__name__})")) from error
+
+    async def json(self) -> Any:
+        """The whole body. Raises `Failed` when it is not JSON."""
+        body = bytearray()
+        async for piece in self.pieces():
+            body += piece
+            if len(body) > ANSWER_BODY:
+                raise Failed(Failure("broken", f"sent more than {ANSWER_BODY} bytes"))
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise Failed(Failure("broken", "answered with something that is not JSON")) from error
+
+    def close(self) -> None:
+        """Give the connection up at once; after a complete body this is nothing."""
+        self._response.close()
+
+
+class UpstreamClient:
+    """Sends requests to deployments over one shared session."""
+
+    def __init__(self, session: aiohttp.ClientSession, patience: Patience) -> None:
+        self._session = session
+        self.patience = patience
+
+    async def post(self, row: Deployment, path: str, body: dict[str, Any], headers: dict[str, str]) -> Reply:
+        """The reply of ``row`` to ``body`` at ``path`` (``chat/completions``). Raises `Failed`."""
+        url = row.upstream.url + path
+        data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        try:
+            async with asyncio.timeout(self.patience.first_s):
+                response = await self._session.post(
+                    url,
+                    # As a file, a large body is written piece by piece and does not hold up everybody else.
+                    data=data if len(data) < LARGE_BODY else io.BytesIO(data),
+                    headers={"Content-Type": "application/json", **authorization(row.upstream), **headers},
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.patience.connect_s),
+                )
+                if response.status == 200:
+                    return Reply(response, self.patience.gap_s)
+                try:
+                    text = await response.content.read(ERROR_BODY)
+                finally:
+                    response.close()
+        except TimeoutError as error:
+            if isinstance(error, aiohttp.ConnectionTimeoutError):
+                raise Failed(Failure("broken", f"could not be reached in {self.patience.connect_s:g} s")) from error
+            raise Failed(Failure("broken", f"did not begin to answer in {self.patience.first_s:g} s")) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Failed(Failure("broken", connection_problem(error))) from error
+        raise Failed(failure_from(response.status, response.headers, text, now=datetime.now(UTC)))
+
+    async def models(self, upstream: Upstream, *, timeout_s: float) -> list[str]:
+        """Names of the models an upstream has. Raises `Failed`."""
+        try:
+            async with self._session.get(
+                upstream.url + "models",
+                headers=authorization(upstream),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+            ) as response:
+                if response.status != 200:
+                    text = await response.content.read(ERROR_BODY)
+                    raise Failed(failure_from(response.status, response.headers, text, now=datetime.now(UTC)))
+                listing = await response.json(content_type=None)
+        except TimeoutError as error:
+            raise Failed(Failure("broken", f"does not answer within {timeout_s:g} s")) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Failed(Failure("broken", connection_problem(error))) from error
+        rows = listing.get("data") if isinstance(listing, dict) else None
+        return [str(row["id"]) for row in rows or () if isinstance(row, dict) and row.get("id")]
+
+
+def upstream_session() -> aiohttp.ClientSession:
+    """A session for upstreams: unlimited, kept-alive connections, and never to a metadata address."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60, resolver=_CarefulResolver())
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None),
+        # Compressed events would have to be unpacked to be read, and save nothing worth it.
+        headers={"Accept-Encoding": "identity", "User-Agent": "neuralinverse-hub"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=256 * 1024,
+    )
+
+
+def authorization(upstream: Upstream) -> dict[str, str]:
+    """The header that carries an upstream's key; none when it has no key."""
+    if not upstream.key:
+        return {}
+    return {upstream.key_header: upstream.key if upstream.key_header == "api-key" else f"Bearer {upstream.key}"}
+
+
+def connection_problem(error: Exception) -> str:
+    """What went wrong with a connection, in words that name no secret."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError | ssl.SSLError):
+        return "has a TLS certificate that cannot be trusted, or speaks no TLS"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "has a host name that cannot be found"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "refuses connections or cannot be reached"
+    return f"broke the connection off ({type(error).__name__})"
+
+
+class _CarefulResolver(AbstractResolver):
+    """The usual resolver, which finds nothing when a name leads to a cloud's metadata address."""
+
+    def __init__(self) -> None:
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        if any(forbidden_host(answer["host"]) for answer in found):
+            raise OSError(None, f"{host} leads to a metadata address")
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()

@@ -1,0 +1,130 @@
+"""VS Code as jupyter-server-proxy serves it: the entry, its command line, the settings of a first start.
+
+code-server listens on a UNIX socket that only its owner may open, without a password of its own: whoever gets through
+jupyter-server-proxy has already been let in by the hub.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from neuralinverse_hub import wire
+
+__all__ = ["READY_FILE", "command", "seed_settings", "server"]
+
+READY_FILE = "ready"
+"""Below the private folder: holds the generation whose files are all in place; the editor opens only then."""
+
+_FIRST_SETTINGS: dict[str, Any] = {
+    # The chat panel would open by itself and take the keyboard from the editor.
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.startupEditor": "none",
+    # What is typed is on disk a moment later, and from there in Git.
+    "files.autoSave": "afterDelay",
+    "files.autoSaveDelay": 1000,
+    "telemetry.telemetryLevel": "off",
+    "update.mode": "none",
+    "extensions.autoCheckUpdates": False,
+    "security.workspace.trust.enabled": False,
+    "git.openRepositoryInParentFolders": "never",
+}
+
+
+def server() -> dict[str, Any]:
+    """The jupyter-server-proxy entry ``vscode``; without code-server, one that shows no launcher."""
+    try:
+        arguments = [sys.executable, "-m", "neuralinverse_hub.workspace.ide", "{unix_socket}", "{base_url}"]
+        code_server(os.environ)
+    except FileNotFoundError:
+        return {"command": ["false"], "launcher_entry": {"enabled": False}}
+    return {
+        "command": arguments,
+        "unix_socket": True,
+        # A large restore may come first.
+        "timeout": 600,
+        "absolute_url": False,
+        "new_browser_tab": True,
+        "launcher_entry": {"title": "VS Code", "enabled": True},
+    }
+
+
+def code_server(environ: Mapping[str, str]) -> list[str]:
+    """Beginning of the command that runs code-server.
+
+    Raises FileNotFoundError when the environment names none and there is none on the path.
+    """
+    if wire.ENV_IDE_NODE in environ and wire.ENV_IDE_ENTRY in environ:
+        return [environ[wire.ENV_IDE_NODE], environ[wire.ENV_IDE_ENTRY]]
+    found = shutil.which("code-server", path=environ.get("PATH"))
+    if found is None:
+        raise FileNotFoundError(f"code-server: set {wire.ENV_IDE_NODE} and {wire.ENV_IDE_ENTRY}, or install it")
+    return [found]
+
+
+def command(environ: Mapping[str, str], socket: str, base_url: str) -> list[str]:
+    """The whole command line. ``base_url`` is the entry's path below the hub, e.g. ``/user/ada/vscode``."""
+    data = vscode_folder(Path(environ[wire.ENV_STATE]))
+    return [
+        *code_server(environ),
+        "--auth=none",
+        f"--socket={socket}",
+        "--socket-mode=0600",
+        "--disable-telemetry",
+        "--disable-update-check",
+        "--disable-workspace-trust",
+        "--disable-getting-started-override",
+        f"--user-data-dir={data}",
+        f"--extensions-dir={data / 'extensions'}",
+        f"--abs-proxy-base-path={base_url.rstrip('/')}",
+        "--app-name=Neural Inverse",
+        environ[wire.ENV_FOLDER],
+    ]
+
+
+def vscode_folder(state: Path) -> Path:
+    """code-server's own folder: settings, extensions, logs."""
+    return state / "vscode"
+
+
+def seed_settings(state: Path) -> None:
+    """Write the settings of a first start. A person's own settings are never touched."""
+    settings = vscode_folder(state) / "User" / "settings.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    if not settings.exists():
+        settings.write_text(json.dumps(_FIRST_SETTINGS, indent=2) + "\n")
+
+
+def wait_until_ready(ready: Path, generation: str, timeout_s: float = 590) -> None:
+    """Return when the agent says that this start's files are in place.
+
+    Raises TimeoutError: a half-restored folder must not open as if it were whole.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            if ready.read_text().strip() == generation:
+                return
+        except FileNotFoundError:
+            pass
+        time.sleep(0.02)
+    raise TimeoutError(f"{ready} did not name generation {generation} within {timeout_s:.0f} s; see the workspace log")
+
+
+def main() -> None:
+    """Become code-server as soon as the workspace's files are in place."""
+    socket, base_url = sys.argv[1:]
+    environ = dict(os.environ)
+    wait_until_ready(Path(environ[wire.ENV_STATE], READY_FILE), environ.get(wire.ENV_GENERATION, ""))
+    arguments = command(environ, socket, base_url)
+    os.execve(arguments[0], arguments, environ)
+
+
+if __name__ == "__main__":
+    main()

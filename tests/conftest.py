@@ -1,0 +1,60 @@
+"""What tests of every room share: the installed parts, a whole one-machine hub, a browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chromium import NAMES, chromium, launch
+from tests.one_machine import OneMachine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if chromium():
+        return
+    if os.environ.get("NEURALINVERSE_REQUIRE_BROWSER"):
+        raise pytest.UsageError("no Chromium on the path, and NEURALINVERSE_REQUIRE_BROWSER says that it must be there")
+    skip = pytest.mark.skip(reason=f"needs Chromium; none of {', '.join(NAMES)} is on the path")
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def installed() -> Any:
+    """Node, code-server, the proxy, the demo model: from the per-user cache, installed if missing."""
+    from neuralinverse_hub.local import install
+
+    return install.ensure()
+
+
+@pytest.fixture(scope="session")
+def one_machine(installed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneMachine]:
+    """`neuralinverse-hub up` with the demo model, on a data folder of its own. Shared: keep to your own user name."""
+    with OneMachine.started(tmp_path_factory.mktemp("one-machine")) as machine:
+        yield machine
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, through Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, launch(playwright) as chrome:
+        yield chrome
+
+
+@pytest.fixture
+def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page of a fresh browser profile; what it showed last is kept in tests/output/."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    yield page
+    output = Path(__file__).parent / "output"
+    output.mkdir(exist_ok=True)
+    page.screenshot(path=output / f"{request.node.name}.png")
+    context.close()

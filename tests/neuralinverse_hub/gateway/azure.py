@@ -1,0 +1,233 @@
+"""A stand-in for Azure AI Foundry's v1 API, with faults on command. A real server on a real socket.
+
+What it answers is checked against Azure's own OpenAPI document in ``test_azure_contract.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+KEY = "stand-in-azure-key"
+FILTER_RESULT = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
+
+
+@dataclass
+class Fault:
+    """What the next ``times`` requests to ``deployment`` (None: any) meet instead of an answer."""
+
+    kind: str
+    times: int = 1
+    deployment: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Seen:
+    """One request that arrived."""
+
+    deployment: str
+    body: dict[str, Any]
+    headers: dict[str, str]
+    aborted: bool = False
+    finished: bool = False
+
+
+class Azure:
+    """Deployments that answer with their own name, word by word."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.seen: list[Seen] = []
+        self.pieces: list[str] = ["Hello", " from", " the", " model", "."]
+        self.reasoning: list[str] = []
+        self.raw: Callable[[str], list[bytes]] | None = None
+        """Bytes of a whole stream, instead of the pieces."""
+        self.pause_s = 0.0
+        self.deployments = {
+            "my-r1": "DeepSeek-R1",
+            "my-llama": "Llama-4-Maverick-17B-128E-Instruct-FP8",
+            "Mistral-Large-3": "Mistral-Large-3",
+            "DeepSeek-V4-Pro": "DeepSeek-V4-Pro",
+        }
+        self.gate = asyncio.Event()
+        """Hanging requests wait for this."""
+        self.active = 0
+        self.url = ""
+
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        app = web.Application(client_max_size=64 * 2**20)
+        app.router.add_post("/openai/v1/chat/completions", self.chat)
+        app.router.add_get("/openai/v1/models", self.models)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=tls)
+        await site.start()
+        port = self._runner.addresses[0][1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+
+    async def stop(self) -> None:
+        self.gate.set()
+        await self._runner.cleanup()
+
+    async def models(self, request: web.Request) -> web.Response:
+        rows = [{"id": name, "object": "model", "created": 1, "owned_by": "azure"} for name in self.deployments]
+        return web.json_response({"object": "list", "data": rows})
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        name = body.get("model", "")
+        seen = Seen(name, body, dict(request.headers))
+        self.seen.append(seen)
+        if request.headers.get("api-key") != KEY:
+            return self._error(401, "401", "Access denied due to invalid subscription key or wrong API endpoint.")
+        fault = self._fault(name)
+        if fault and (answer := await self._faulty(request, fault)):
+            return answer
+        if name not in self.deployments:
+            return self._error(404, "DeploymentNotFound", "The API deployment for this resource does not exist.")
+        self.active += 1
+        try:
+            if body.get("stream"):
+                return await self._stream(request, seen, fault)
+            await asyncio.sleep(self.pause_s)
+            return web.json_response(self._whole(body, fault))
+        except (asyncio.CancelledError, ConnectionError):
+            seen.aborted = True
+            raise
+        finally:
+            self.active -= 1
+
+    def _fault(self, name: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.times and fault.deployment in (None, name):
+                fault.times -= 1
+                return fault
+        return None
+
+    async def _faulty(self, request: web.Request, fault: Fault) -> web.StreamResponse | None:
+        match fault.kind:
+            case "429":
+                return self._error(429, "429", "Requests have exceeded the rate limit.", fault.headers)
+            case "500":
+                return self._error(500, "InternalServerError", "The server had an error.")
+            case "content_filter":
+                return self._error(
+                    400, "content_filter", "The response was filtered due to the prompt.", param="prompt"
+                )
+            case "hang":
+                await self.gate.wait()
+            case "drop":
+                assert request.transport is not None
+                request.transport.abort()
+        return None
+
+    def _error(
+        self, status: int, code: str, message: str, headers: dict[str, str] | None = None, param: str | None = None
+    ) -> web.Response:
+        error = {"code": code, "message": message, "param": param, "type": None}
+        return web.json_response({"error": error}, status=status, headers=headers)
+
+    def usage(self, body: dict[str, Any]) -> dict[str, Any]:
+        words = sum(len(str(message.get("content")).split()) for message in body["messages"])
+        output = len(self.pieces) + len(self.reasoning)
+        return {
+            "prompt_tokens": words,
+            "completion_tokens": output,
+            "total_tokens": words + output,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": len(self.reasoning),
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+        }
+
+    def _whole(self, body: dict[str, Any], fault: Fault | None) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self.pieces), "refusal": None}
+        if self.reasoning:
+            message["reasoning_content"] = "".join(self.reasoning)
+        reason = "content_filter" if fault and fault.kind == "filtered" else "stop"
+        return {
+            "id": "chatcmpl-standin",
+            "object": "chat.completion",
+            "created": 1_790_000_000,
+            "model": self.deployments[body["model"]],
+            "system_fingerprint": "fp_standin",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": message,
+                    "finish_reason": reason,
+                    "logprobs": None,
+                    "content_filter_results": FILTER_RESULT,
+                }
+            ],
+            "usage": self.usage(body),
+            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": FILTER_RESULT}],
+        }
+
+    def chunks(self, body: dict[str, Any], fault: Fault | None = None) -> list[dict[str, Any]]:
+        """The events of a stream, as objects."""
+        wants_usage = (body.get("stream_options") or {}).get("include_usage")
+        head = {
+            "id": "chatcmpl-standin",
+            "object": "chat.completion.chunk",
+            "created": 1_790_000_000,
+            "model": self.deployments[body["model"]],
+            "system_fingerprint": "fp_standin",
+        }
+        if wants_usage:
+            head = {**head, "usage": None}
+
+        def chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+            return {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}]}
+
+        reason = "content_filter" if fault and fault.kind == "filtered" else "stop"
+        chunks = [
+            chunk({"role": "assistant", "content": "", "refusal": None}),
+            *(chunk({"reasoning_content": piece}) for piece in self.reasoning),
+            *(chunk({"content": piece}) for piece in self.pieces),
+            chunk({}, reason),
+        ]
+        if wants_usage:
+            chunks.append({**head, "choices": [], "usage": self.usage(body)})
+        return chunks
+
+    async def _stream(self, request: web.Request, seen: Seen, fault: Fault | None) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        pieces = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in self.chunks(seen.body, fault)]
+        pieces = self.raw(seen.body["model"]) if self.raw else [*pieces, b"data: [DONE]\n\n"]
+        for index, piece in enumerate(pieces):
+            if fault and fault.kind == "hang-within" and index == 3:
+                await self.gate.wait()
+            if fault and fault.kind == "half-event" and index == 3:
+                await response.write(piece[: len(piece) // 2])
+                assert request.transport is not None
+                request.transport.close()
+                return response
+            await response.write(piece)
+            await asyncio.sleep(self.pause_s)
+        await response.write_eof()
+        seen.finished = True
+        return response
+
+
+@contextlib.asynccontextmanager
+async def standing_in(tls: ssl.SSLContext | None = None) -> AsyncIterator[Azure]:
+    """A running stand-in."""
+    azure = Azure()
+    await azure.start(tls)
+    try:
+        yield azure
+    finally:
+        await azure.stop()

@@ -1,0 +1,267 @@
+"""chat/completions over real sockets: routing, streaming, metering, fallback and every kind of bad input."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from decimal import Decimal
+
+import openai
+import pytest
+
+from neuralinverse_hub import wire
+from tests.neuralinverse_hub.gateway.azure import Azure, Fault
+from tests.neuralinverse_hub.gateway.conftest import Hub, Running, azure_env, prompt, serving, until
+
+
+async def test_the_official_sdk_gets_an_answer_with_the_real_name_of_the_model(gateway: Running) -> None:
+    async with gateway.sdk() as sdk:
+        answer = await sdk.chat.completions.create(model="general", messages=[{"role": "user", "content": "Hi"}])
+    assert answer.choices[0].message.content == "Hello from the model."
+    assert answer.model == "Mistral-Large-3"
+    assert answer.usage is not None and answer.usage.completion_tokens == 5
+
+
+async def test_the_official_sdk_streams_word_by_word(gateway: Running) -> None:
+    async with gateway.sdk() as sdk:
+        stream = await sdk.chat.completions.create(
+            model="coding", messages=[{"role": "user", "content": "Hi"}], stream=True
+        )
+        chunks = [chunk async for chunk in stream]
+    words = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices[0].delta.content]
+    assert words == ["Hello", " from", " the", " model", "."]
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert {chunk.model for chunk in chunks} == {"Llama-4-Maverick-17B-128E-Instruct-FP8"}
+
+
+@pytest.mark.parametrize(
+    ("task", "deployment"),
+    [("reasoning", "my-r1"), ("coding", "my-llama"), ("general", "Mistral-Large-3"), ("llama-4", "my-llama")],
+)
+async def test_each_task_goes_to_its_model(gateway: Running, azure: Azure, task: str, deployment: str) -> None:
+    async with gateway.post({**prompt(), "model": task}) as response:
+        assert response.status == 200, await response.text()
+        assert response.headers[wire.HEADER_REASON] == "asked"
+        assert response.headers[wire.HEADER_UPSTREAM] == f"azure/{deployment}"
+    assert [seen.deployment for seen in azure.seen] == [deployment]
+
+
+async def test_auto_decides_by_the_prompt_and_says_why(gateway: Running, azure: Azure) -> None:
+    text = "Write a Python function validate_email(email) and unit tests"
+    async with gateway.post({**prompt(text), "model": "auto"}) as response:
+        assert response.headers[wire.HEADER_TASK] == "coding"
+        assert response.headers[wire.HEADER_REASON].startswith("classifier")
+        assert response.headers[wire.HEADER_MODEL] == "llama-4"
+    assert azure.seen[0].deployment == "my-llama"
+
+
+async def test_usage_is_metered_and_hidden_from_a_client_that_did_not_ask(gateway: Running, azure: Azure) -> None:
+    async with gateway.post(prompt("three word prompt", stream=True)) as response:
+        text = await response.text()
+    assert azure.seen[0].body["stream_options"] == {"include_usage": True}
+    assert "usage" not in text
+    assert text.endswith("data: [DONE]\n\n") and text.count("[DONE]") == 1
+    record = gateway.records[0]
+    assert (record.person, record.workspace, record.status) == ("ada", "default", "complete")
+    assert (record.input_tokens, record.output_tokens) == (3, 5)
+    assert record.usd is not None and record.usd == Decimal("0.000009")
+
+
+async def test_usage_reaches_a_client_that_asked(gateway: Running) -> None:
+    async with gateway.post(prompt(stream=True, stream_options={"include_usage": True})) as response:
+        events = [json.loads(line[6:]) for line in (await response.text()).split("\n\n")[:-2]]
+    assert events[-1]["usage"]["completion_tokens"] == 5 and events[-1]["choices"] == []
+
+
+async def test_a_client_that_leaves_takes_the_upstream_request_with_it_and_is_still_metered(
+    gateway: Running, azure: Azure
+) -> None:
+    azure.pieces = ["word "] * 2000
+    azure.pause_s = 0.01
+    response = await gateway.post(prompt(stream=True))
+    await response.content.readany()
+    response.close()
+    await until(lambda: azure.seen[0].aborted)
+    record = await until(lambda: gateway.records and gateway.records[0])
+    assert record.status == "partial"
+    assert 0 < record.output_tokens < 2000
+
+
+async def test_a_client_that_leaves_before_the_answer_aborts_too(gateway: Running, azure: Azure) -> None:
+    azure.pause_s = 60
+    with pytest.raises(asyncio.TimeoutError):
+        async with asyncio.timeout(0.3), gateway.post(prompt()) as response:
+            await response.read()
+    await until(lambda: azure.seen[0].aborted)
+
+
+async def test_a_broken_deployment_is_passed_over_before_the_first_byte(gateway: Running, azure: Azure) -> None:
+    azure.faults = [Fault("500", times=99, deployment="my-r1")]
+    async with gateway.post({**prompt(), "model": "reasoning"}) as response:
+        assert response.status == 200
+        assert response.headers[wire.HEADER_MODEL] == "mistral-large"
+        assert (await response.json())["model"] == "Mistral-Large-3"
+
+
+async def test_nothing_is_tried_again_after_the_first_byte(gateway: Running, azure: Azure) -> None:
+    azure.faults = [Fault("half-event", times=1)]
+    async with gateway.post(prompt(stream=True)) as response:
+        text = await response.text()
+    assert len(azure.seen) == 1
+    last = json.loads(text.strip().split("\n\n")[-1][6:])
+    assert "broke" in last["error"]["message"] and "[DONE]" not in text
+    assert gateway.records[0].status == "partial"
+
+
+async def test_the_official_sdk_raises_on_a_stream_that_breaks(gateway: Running, azure: Azure) -> None:
+    azure.faults = [Fault("half-event", times=1)]
+    async with gateway.sdk() as sdk:
+        stream = await sdk.chat.completions.create(
+            model="general", messages=[{"role": "user", "content": "Hi"}], stream=True
+        )
+        with pytest.raises(openai.APIError, match="broke"):
+            async for _ in stream:
+                pass
+
+
+async def test_when_every_way_is_broken_the_error_names_each_cause(gateway: Running, azure: Azure) -> None:
+    azure.faults = [Fault("500", times=99)]
+    async with gateway.post({**prompt(), "model": "reasoning"}) as response:
+        assert response.status == 503
+        message = (await response.json())["error"]["message"]
+    assert "azure/my-r1 answered 500" in message and "azure/Mistral-Large-3 answered 500" in message
+
+
+async def test_a_content_filter_is_told_and_not_tried_elsewhere(gateway: Running, azure: Azure) -> None:
+    azure.faults = [Fault("content_filter")]
+    async with gateway.post(prompt()) as response:
+        assert response.status == 400
+        assert (await response.json())["error"]["code"] == "content_filter"
+    assert len(azure.seen) == 1
+
+
+async def test_a_wrong_key_is_the_operators_and_never_shown(hub: Hub, azure: Azure) -> None:
+    env = {**azure_env(azure), "AZURE_AI_API_KEY": "wrong-secret"}
+    async with serving(hub, env) as gateway, gateway.post(prompt()) as response:
+        text = await response.text()
+        assert response.status == 503
+        assert "does not accept the gateway's key" in text and "wrong-secret" not in text
+
+
+async def test_a_waiting_stream_gets_heartbeats(hub: Hub, azure: Azure) -> None:
+    azure.faults = [Fault("hang")]
+    async with serving(hub, azure_env(azure), heartbeat_s=0.05) as gateway:
+        async with gateway.post(prompt(stream=True)) as response:
+            assert response.headers["Content-Type"].startswith("text/event-stream")
+            assert (await response.content.readuntil(b"\n\n")).startswith(b": ")
+            azure.gate.set()
+            text = await response.text()
+    assert text.endswith("data: [DONE]\n\n")
+
+
+async def test_reasoning_in_tags_becomes_reasoning_content(gateway: Running, azure: Azure) -> None:
+    azure.pieces = ["<th", "ink>\n2+2", " is 4</thi", "nk>\n\n", "Four", "."]
+    async with gateway.sdk() as sdk:
+        stream = await sdk.chat.completions.create(
+            model="reasoning", messages=[{"role": "user", "content": "2+2?"}], stream=True
+        )
+        deltas = [chunk.choices[0].delta async for chunk in stream]
+        whole = await sdk.chat.completions.create(model="reasoning", messages=[{"role": "user", "content": "2+2?"}])
+    assert "".join(delta.content or "" for delta in deltas) == "Four."
+    assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas) == "2+2 is 4"
+    assert whole.choices[0].message.content == "Four."
+    assert whole.choices[0].message.reasoning_content == "2+2 is 4"  # type: ignore[attr-defined]
+
+
+# -- bad input ----------------------------------------------------------------------------------------------------------
+
+
+async def bad(gateway: Running, body: object, *, status: int = 400, says: str) -> None:
+    async with gateway.post(body) as response:
+        text = await response.text()
+        assert response.status == status, text
+        error = json.loads(text)["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert says in error["message"]
+
+
+async def test_an_unknown_model_is_told_the_known_ones(gateway: Running) -> None:
+    await bad(
+        gateway, {**prompt(), "model": "gpt-5"}, status=404, says="'gpt-5'; known: auto, reasoning, coding, general, "
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"{not json", "not JSON"),
+        (b"", "no body"),
+        (b"[1]", "must be a JSON object"),
+        (b"\xff\xfe", "not"),
+        (b'{"messages": [' * 100_000, "not JSON"),
+        (b'{"temperature": NaN}', "NaN"),
+        ({"model": "general"}, "'messages'"),
+        ({"messages": []}, "'messages'"),
+        ({"messages": "hi"}, "a string"),
+        ({"messages": [1]}, "messages[0]"),
+        ({"messages": [{"content": "x"}]}, "role"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
+        (prompt(""), "prompt is empty"),
+        (prompt(" \n\t"), "prompt is empty"),
+        ({"messages": [{"role": "system", "content": "Be kind"}, {"role": "user", "content": ""}]}, "prompt is empty"),
+        (prompt(stream="yes"), "'stream'"),
+        (prompt(model=7), "'model'"),
+        (prompt(n=0), "'n'"),
+        (prompt(n=3), "n > 1"),
+        (prompt(max_tokens=-1), "'max_tokens'"),
+        (prompt(tools={"a": 1}), "'tools'"),
+    ],
+)
+async def test_a_body_that_is_wrong_is_told_how(gateway: Running, body: object, says: str) -> None:
+    await bad(gateway, body, says=says)
+
+
+async def test_a_prompt_above_every_window_says_the_largest(gateway: Running, azure: Azure) -> None:
+    await bad(gateway, prompt("word " * 2**20), says="the largest window connected is 1,048,576 tokens")
+    assert azure.seen == []
+
+
+async def test_a_long_prompt_goes_past_the_models_it_does_not_fit(gateway: Running, azure: Azure) -> None:
+    async with gateway.post({**prompt("word " * 240_000), "model": "general"}) as response:
+        assert response.status == 200
+        assert response.headers[wire.HEADER_MODEL] == "llama-4"
+
+
+async def test_a_body_of_50_mb_is_refused_in_words(gateway: Running) -> None:
+    await bad(gateway, b" " * 50 * 2**20, status=413, says="more than 32 MB")
+
+
+async def test_an_unknown_address_is_told_where_the_api_is(gateway: Running) -> None:
+    async with gateway.post({}, path="/nothing") as response:
+        assert response.status == 404
+        assert "below" in (await response.json())["error"]["message"]
+
+
+async def test_with_no_upstream_the_error_says_what_to_set(hub: Hub) -> None:
+    async with serving(hub, {"OLLAMA_HOST": "127.0.0.1:9"}) as gateway:
+        async with gateway.post(prompt()) as response:
+            assert response.status == 503
+            assert response.headers["x-should-retry"] == "false"
+            message = (await response.json())["error"]["message"]
+        assert "AZURE_AI_ENDPOINT" in message and "OPENAI_UPSTREAM_URL" in message and "Ollama" in message
+        async with gateway.session.get(
+            gateway.url + "/models", headers={"Authorization": "Bearer ada-token"}
+        ) as answer:
+            cards = {card["id"]: card["neuralinverse"] for card in (await answer.json())["data"]}
+        assert cards["auto"]["served_by"] is None
+
+
+async def test_models_lists_tasks_and_models_with_who_answers(gateway: Running) -> None:
+    async with gateway.sdk() as sdk:
+        cards = {card.id: card.model_dump()["neuralinverse"] for card in (await sdk.models.list()).data}
+        one = await sdk.models.retrieve("llama-4")
+    assert list(cards)[:4] == ["auto", "reasoning", "coding", "general"]
+    assert {"deepseek-r1", "llama-4", "mistral-large"} <= set(cards)
+    assert cards["coding"]["served_by"] == "Llama-4-Maverick-17B-128E-Instruct-FP8"
+    assert cards["coding"]["kind"] == "task" and cards["llama-4"]["kind"] == "model"
+    assert one.id == "llama-4"

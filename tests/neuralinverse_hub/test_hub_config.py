@@ -1,0 +1,104 @@
+"""What configure(c) writes. That a hub runs with it is shown by tests/neuralinverse_hub/test_hub.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from traitlets.config import Config
+
+from neuralinverse_hub.hub_config import configure
+from neuralinverse_hub.local.handover import ENV_HANDOVER, Handover
+
+SECRET = "azure-key-that-nobody-else-may-see"
+
+
+def one_machine(folder: Path) -> dict[str, str]:
+    password = folder / "password"
+    password.write_text("correct horse\n")
+    handover = Handover(
+        data_dir=str(folder),
+        port=8000,
+        hub_port=8081,
+        proxy_api_port=8001,
+        user="ada",
+        password_file=str(password),
+        node="/cache/node",
+        code_server_entry="/cache/code-server/entry.js",
+        proxy_command=["/cache/node", "/cache/proxy"],
+        workspaces_dir=str(folder / "workspaces"),
+        git_root=str(folder / "git"),
+    )
+    handover.write(folder / "handover.json")
+    return {ENV_HANDOVER: str(folder / "handover.json"), "AZURE_AI_API_KEY": SECRET, "HOME": "/root"}
+
+
+def test_one_machine_mode_listens_on_loopback_only(tmp_path: Path) -> None:
+    c = Config()
+    configure(c, one_machine(tmp_path))
+    assert c.JupyterHub.bind_url == "http://127.0.0.1:8000"
+    assert c.JupyterHub.hub_bind_url == "http://127.0.0.1:8081"
+    assert c.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8001"
+    assert c.SharedPasswordAuthenticator.user_password == "correct horse"
+
+
+def test_upstream_keys_reach_the_gateway_and_nothing_else(tmp_path: Path) -> None:
+    c = Config()
+    configure(c, one_machine(tmp_path))
+    services = {service["name"]: service for service in c.JupyterHub.services}
+    assert services["ai-gateway"]["environment"]["AZURE_AI_API_KEY"] == SECRET
+    assert "HOME" not in services["ai-gateway"]["environment"]
+    del services["ai-gateway"]
+    assert SECRET not in repr(services)
+    assert SECRET not in repr(c.LocalWorkspaceSpawner)
+
+
+def test_a_workspace_token_may_call_the_services_and_report_activity_and_no_more(tmp_path: Path) -> None:
+    c = Config()
+    configure(c, one_machine(tmp_path))
+    assert set(c.Spawner.server_token_scopes) == {
+        "users:activity!user",
+        "access:servers!server",
+        "access:services!service=ai-gateway",
+        "access:services!service=git",
+    }
+
+
+def test_a_user_role_of_the_operator_is_kept_and_extended(tmp_path: Path) -> None:
+    c = Config()
+    c.JupyterHub.load_roles = [{"name": "user", "scopes": ["self", "shares!user"]}, {"name": "culler", "scopes": []}]
+    c.JupyterHub.services = [{"name": "culler"}]
+    configure(c, one_machine(tmp_path))
+    roles = {role["name"]: role["scopes"] for role in c.JupyterHub.load_roles}
+    assert roles["user"] == [
+        "self",
+        "shares!user",
+        "access:services!service=ai-gateway",
+        "access:services!service=git",
+    ]
+    assert "culler" in roles
+    assert [service["name"] for service in c.JupyterHub.services] == ["culler", "ai-gateway", "git"]
+
+
+@pytest.mark.parametrize(
+    ("bind_url", "expected"),
+    [
+        ("http://127.0.0.1:9000/", "http://127.0.0.1:9000/services/git"),
+        ("http://:8000", "http://127.0.0.1:8000/services/git"),
+        ("http://0.0.0.0:8123/hub-below", "http://127.0.0.1:8123/hub-below/services/git"),
+        ("https://hub.example.org", "https://hub.example.org/services/git"),
+    ],
+)
+def test_workspaces_find_the_services_below_the_hubs_address(bind_url: str, expected: str) -> None:
+    c = Config()
+    c.JupyterHub.bind_url = bind_url
+    configure(c, {})
+    assert c.LocalWorkspaceSpawner.git_url == expected
+
+
+def test_without_a_git_host_there_is_no_service_and_no_url() -> None:
+    c = Config()
+    c.NeuralInverseHub.git_host = "none"
+    configure(c, {})
+    assert [service["name"] for service in c.JupyterHub.services] == ["ai-gateway"]
+    assert "git_url" not in c.LocalWorkspaceSpawner
