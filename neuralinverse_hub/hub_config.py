@@ -93,6 +93,9 @@ def _one_machine(c: Config, handover: Handover) -> None:
     hub.db_url = f"sqlite:///{handover.data_dir}/jupyterhub.sqlite"
     hub.cookie_secret_file = f"{handover.data_dir}/jupyterhub_cookie_secret"
     hub.cleanup_servers = True
+    # A workspace that died is noticed at once, and whoever comes back to its address gets it started again.
+    hub.implicit_spawn_seconds = 0.5
+    c.LocalWorkspaceSpawner.poll_interval = 2
     c.ConfigurableHTTPProxy.command = list(handover.proxy_command)
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{handover.proxy_api_port}"
     c.ConfigurableHTTPProxy.pid_file = f"{handover.data_dir}/jupyterhub-proxy.pid"

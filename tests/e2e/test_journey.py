@@ -110,7 +110,7 @@ def test_log_in_be_in_vscode_ask_ai_lose_nothing(one_machine: OneMachine, page: 
         process.send_signal(signal.SIGKILL)
     eventually("every process of the workspace gone", lambda: not machine.processes())
     shutil.rmtree(machine.home())
-    page.goto(f"{machine.url}/hub/spawn/{machine.user}")
+    pages.come_back(page, f"{machine.url}/user/{machine.user}/vscode/")
     pages.explorer_shows(page, "project")
     eventually("the files back", lambda: everything(folder) == before, 30)
     assert git(project, "status", "--porcelain=v2", "--branch") == status_before
