@@ -127,7 +127,7 @@ function above(context: Completer.IInlineCompletionContext): string {
   return sources.join('\n\n').slice(-ABOVE_CHARACTERS);
 }
 
-/** Just before the person asks the chat, tell the server which notebook is in front of them, saved or not. */
+/** Just before the person asks the chat, tell the server which open notebook they used last, saved or not. */
 function rememberNotebook(notebooks: NotebookPackage.INotebookTracker, ask: Ask): void {
   let sent = '';
   const tell = (event: Event): void => {
@@ -135,7 +135,7 @@ function rememberNotebook(notebooks: NotebookPackage.INotebookTracker, ask: Ask)
       return;
     }
     const panel = notebooks.currentWidget;
-    const seen = panel !== null && panel.isVisible ? snapshot(panel) : {};
+    const seen = panel !== null ? snapshot(panel) : {};
     const text = JSON.stringify(seen);
     if (text !== sent) {
       sent = text;
