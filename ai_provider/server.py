@@ -27,8 +27,6 @@ def _link_jupyter_server_extension(app: Any) -> None:
     if "builtin_mcp_servers" not in app.config.PersonaManager:
         # Personas would be told of a server on port 3001 that jupyter_config keeps off: it asks nobody for a token.
         ours.PersonaManager.builtin_mcp_servers = []
-    if "news_url" not in app.config.LabApp:
-        ours.LabApp.news_url = None  # no question about news before the person has seen their work
     app.update_config(ours)
 
 

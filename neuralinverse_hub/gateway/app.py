@@ -20,8 +20,10 @@ from neuralinverse_hub import wire
 from neuralinverse_hub.gateway.auth import HubIdentity
 from neuralinverse_hub.gateway.catalogue import shipped_table
 from neuralinverse_hub.gateway.directory import Directory
+from neuralinverse_hub.gateway.edge import BODY_LIMIT, Parts
 from neuralinverse_hub.gateway.errors import ConfigurationError
-from neuralinverse_hub.gateway.handlers import BODY_LIMIT, Parts, routes
+from neuralinverse_hub.gateway.handlers import routes
+from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
 from neuralinverse_hub.gateway.upstreams import Patience, UpstreamClient, upstream_session
 
@@ -112,24 +114,30 @@ class Gateway(Application):
         client = UpstreamClient(outer, patience)
         directory = Directory(shipped_table(), self.env, client)
         self._stack.push_async_callback(directory.close)
-        self.parts = Parts(identity, directory, Relay(client), self.record, heartbeat_s=self.heartbeat_s)
+        metrics = Metrics(lambda: relay.gates)
+        relay = Relay(client, lambda row, outcome: metrics.tried(row.name, outcome))
+        self._stack.callback(relay.close)
+        self.parts = Parts(identity, directory, relay, metrics, self.record, heartbeat_s=self.heartbeat_s)
         await directory.open()
         return self._listen()
 
     async def close(self) -> None:
         """Take no new requests, let answers under way finish for ``drain_s`` at most, and stop."""
+        if self.parts.draining:
+            return
         self.parts.draining = True
         self._server.stop()
-        if self.parts.tasks:
-            self.log.info("waiting for %d answers to finish", len(self.parts.tasks))
-            await asyncio.wait(set(self.parts.tasks), timeout=self.drain_s)
-        for task in set(self.parts.tasks):
+        if self.parts.works:
+            self.log.info("waiting for %d answers to finish", len(self.parts.works))
+            await asyncio.wait(set(self.parts.works), timeout=self.drain_s)
+        for task in set(self.parts.works):
             task.cancel()
         await self._server.close_all_connections()
         await self._stack.aclose()
 
     def record(self, record: wire.UsageRecord) -> None:
         """Take note of what an answered request used."""
+        self.parts.metrics.answered(record)
         if self.sink is not None:
             self.sink(record)
         if self.verbose:

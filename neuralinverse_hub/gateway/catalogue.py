@@ -85,7 +85,12 @@ def stand_ins(table: Table, env: Mapping[str, str]) -> tuple[Deployment, ...]:
             key=_setting(env, "NEURALINVERSE_DEMO_MODEL_KEY"),
         )
         rows.append(
-            replace(_stand_in(table, demo, rank=30, window=DEMO_WINDOW), can=frozenset({"chat", "completions"}))
+            replace(
+                _stand_in(table, demo, rank=30, window=DEMO_WINDOW),
+                can=frozenset({"chat", "completions"}),
+                # It answers one request at a time, first come first served: the queue is better here, where it is fair.
+                at_once=1,
+            )
         )
     return tuple(rows)
 

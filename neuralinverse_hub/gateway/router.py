@@ -91,6 +91,8 @@ class Deployment:
     prices: tuple[Price, ...] = ()
     rank: int = 0
     """Lower is asked first; the next rank only when this one cannot answer."""
+    at_once: int | None = None
+    """Requests it works on at the same time, when that is known; None: found by trying."""
     weight: int = 1
     """Share of the requests among deployments of one rank and model."""
 

@@ -10,7 +10,7 @@ import asyncio
 import io
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -60,15 +60,23 @@ class Reply:
         """Whether the upstream really answered with events, and not with one JSON object."""
         return self._response.content_type == "text/event-stream"
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    @property
+    def remaining(self) -> int | None:
+        """Requests left by the rate-limit header; None when it is missing or says nothing usable (-1, 0)."""
+        text = self._response.headers.get("x-ratelimit-remaining-requests", "")
+        return int(text) if text.isdigit() and text != "0" else None
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives. Raises `Failed` when it breaks off or pauses for longer than the gap allowed."""
         content = self._response.content
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._gap_s) as limit:
-                while piece := await content.readany():
-                    yield piece
-                    limit.reschedule(loop.time() + self._gap_s)
+            while True:
+                # Only our own waiting counts: a client that reads slowly is not the upstream's silence.
+                async with asyncio.timeout(self._gap_s):
+                    piece = await content.readany()
+                if not piece:
+                    return
+                yield piece
         except TimeoutError as error:
             raise Failed(Failure("broken", f"fell silent for {self._gap_s:g} s in the middle of an answer")) from error
         except (aiohttp.ClientError, OSError) as error:

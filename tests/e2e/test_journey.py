@@ -87,7 +87,10 @@ def test_log_in_be_in_vscode_ask_ai_lose_nothing(one_machine: OneMachine, page: 
     # AI in the JupyterLab chat, one click away from VS Code.
     assert environment[wire.ENV_LAB_URL] == f"{machine.url}/user/{machine.user}/lab"
     (folder / "first.chat").write_text("{}")
-    lab = page.context.new_page()
+    with page.context.expect_page() as opened:
+        page.locator(".statusbar-item").filter(has_text="JupyterLab").click()
+    lab = opened.value
+    lab.wait_for_url(f"{environment[wire.ENV_LAB_URL]}**")
     answer = pages.lab_chat(lab, f"{environment[wire.ENV_LAB_URL]}/tree/first.chat", "Say hello")
     expect(answer).to_contain_text(DEMO, timeout=120_000)
     screenshot(lab, "lab-chat")
@@ -107,7 +110,7 @@ def test_log_in_be_in_vscode_ask_ai_lose_nothing(one_machine: OneMachine, page: 
         process.send_signal(signal.SIGKILL)
     eventually("every process of the workspace gone", lambda: not machine.processes())
     shutil.rmtree(machine.home())
-    page.goto(f"{machine.url}/hub/spawn/{machine.user}")
+    pages.come_back(page, f"{machine.url}/user/{machine.user}/vscode/")
     pages.explorer_shows(page, "project")
     eventually("the files back", lambda: everything(folder) == before, 30)
     assert git(project, "status", "--porcelain=v2", "--branch") == status_before

@@ -2,6 +2,7 @@
 import * as vscode from "vscode";
 import { ask, openChat } from "./ask";
 import { Gateway } from "./gateway";
+import { labButton } from "./lab";
 import { Models } from "./models";
 import { Participant } from "./participant";
 import { StatusBar } from "./status";
@@ -20,6 +21,7 @@ export function activate(context: vscode.ExtensionContext): void {
     vault,
     status,
     models.register(),
+    ...labButton(process.env["NEURALINVERSE_LAB_URL"]),
     new Participant(gateway, window, status).register(),
     vscode.commands.registerCommand("neuralinverse.ask", ask),
     vscode.commands.registerCommand("neuralinverse.openChat", openChat),

@@ -5,6 +5,9 @@ import { ApiError } from "./requests.mjs";
 /** Chars that one token stands for at the very most; a longer prompt is refused without being tokenized. */
 const MAX_CHARS_PER_TOKEN = 64;
 
+/** So small a model repeats one sentence for ever without it; new lines stay free, since code needs them. */
+const REPEAT_PENALTY = { lastTokens: 128, penalty: 1.15, frequencyPenalty: 0.1, penalizeNewLine: false };
+
 const FINISH = { maxTokens: "length" };
 
 /** What the model was trained to hear when nobody else says who it is. */
@@ -86,6 +89,7 @@ export class Engine {
         temperature: request.temperature,
         topP: request.topP,
         seed: request.seed,
+        repeatPenalty: REPEAT_PENALTY,
         customStopTriggers: request.stops,
         onTextChunk: onText,
         onToken: (some) => (completionTokens += some.length),

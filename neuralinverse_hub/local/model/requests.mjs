@@ -10,7 +10,7 @@ export class ApiError extends Error {
 }
 
 /** What an answer gets when the client names no `max_tokens`: a small model left alone goes on for minutes. */
-export const DEFAULT_MAX_TOKENS = 1024;
+export const DEFAULT_MAX_TOKENS = 400;
 
 const bad = (message, param) => new ApiError(400, message, { param });
 

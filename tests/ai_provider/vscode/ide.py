@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +130,17 @@ async def code_server(
             await drain
 
 
+async def until(attempt: Callable[[], Awaitable[None]], seconds: float = 20) -> None:
+    """Repeats ``attempt`` until it does not fail, or fails as it did last when the time is over."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            return await attempt()
+        except AssertionError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+
+
 class Editor:
     """The workbench as a person uses it: keys, menus, what is on the screen."""
 
@@ -146,8 +157,9 @@ class Editor:
         return self.page.locator("[id='neuralinverse.neuralinverse.neuralinverse.status']")
 
     @property
-    def answers(self) -> Locator:
-        return self.page.locator(".interactive-response")
+    def answer(self) -> Locator:
+        """The newest answer in the chat; the list is virtual, so its order on the page means nothing."""
+        return self.page.locator(".interactive-response.chat-most-recent-response")
 
     @property
     def questions(self) -> Locator:
@@ -172,11 +184,25 @@ class Editor:
         await self.page.keyboard.press("Control+p")
         box = self.page.locator(".quick-input-widget input.input")
         await expect(box).to_be_visible()
-        await box.fill(name)
         row = self.page.locator(".quick-input-list .monaco-list-row").first
-        await expect(row).to_contain_text(name.split("/")[-1])
+
+        async def found() -> None:
+            # The list is a search of that moment: a file that was written just before it may need a second one.
+            await box.fill("")
+            await box.fill(name)
+            await expect(row).to_contain_text(name.split("/")[-1], timeout=1_500)
+
+        await until(found)
         await self.page.keyboard.press("Enter")
         await expect(self.page.locator(f".editor-instance .monaco-editor[data-uri$='{name}']")).to_be_visible()
+
+    async def open_chat(self) -> None:
+        """Opens the chat by our command; afterwards the participant is written there and the keyboard is in it."""
+        await self.run("View: Focus Active Editor Group")
+        await expect(self.page.locator(".chat-input-container .monaco-editor.focused")).to_have_count(0)
+        await self.run("Neural Inverse: Open chat")
+        await expect(self.prompt).to_contain_text("@neuralinverse")
+        await expect(self.prompt).to_have_class(re.compile("focused"))
 
     async def answer_input(self, text: str) -> None:
         """Types ``text`` into the input box that is open, and Enter."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -55,12 +54,10 @@ async def test_the_first_start_shows_the_welcome_file_and_a_gateway_away_is_said
             await ide.shot("details")
             await ide.page.keyboard.press("Escape")
 
-            await ide.run("Neural Inverse: Open chat")
-            await expect(ide.prompt).to_contain_text("@neuralinverse")
-            await expect(ide.prompt).to_have_class(re.compile("focused"))
+            await ide.open_chat()
             await ide.page.keyboard.type("hello")
             await ide.page.keyboard.press("Enter")
-            await expect(ide.answers.last).to_contain_text(f"does not answer at {NOBODY}", timeout=30_000)
+            await expect(ide.answer).to_contain_text(f"does not answer at {NOBODY}", timeout=30_000)
             await ide.shot("gateway-away")
 
         (work / "WELCOME.md").write_text("# Welcome again\n", encoding="utf-8")
