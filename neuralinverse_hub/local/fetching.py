@@ -107,5 +107,10 @@ def explain(title: str, registry: str, said: str, log: Path) -> InstallError:
             f"Could not download {title}: {registry} cannot be reached. Check the network connection (and HTTPS_PROXY, "
             f"if you need one), then run the same command again; what is already installed is kept. Details: {log}"
         )
+    if "(from versions: none)" in said:
+        return Unreachable(
+            f"Could not download {title}: {registry} cannot be reached or does not have it. Check the network connection "
+            f"and which index pip uses (pip config list), then run the same command again. Details: {log}"
+        )
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "no output")
     return InstallError(f"Could not install {title}: {last[:300]}. Details: {log}")
