@@ -157,6 +157,16 @@ class Editor:
         return self.page.locator("[id='neuralinverse.neuralinverse.neuralinverse.status']")
 
     @property
+    def text(self) -> Locator:
+        """The lines of the editor that is open."""
+        return self.page.locator(".editor-instance .view-lines").first
+
+    @property
+    def ghost(self) -> Locator:
+        """What is suggested at the cursor."""
+        return self.page.locator(".editor-instance .ghost-text-decoration, .editor-instance .ghost-text")
+
+    @property
     def answer(self) -> Locator:
         """The newest answer in the chat; the list is virtual, so its order on the page means nothing."""
         return self.page.locator(".interactive-response.chat-most-recent-response")
@@ -180,7 +190,7 @@ class Editor:
         await self.page.keyboard.press("Enter")
 
     async def open(self, name: str) -> None:
-        """Opens a file by its name and puts the keyboard into it."""
+        """Opens a file of the workspace folder itself and puts the keyboard into it."""
         await self.page.keyboard.press("Control+p")
         box = self.page.locator(".quick-input-widget input.input")
         await expect(box).to_be_visible()
@@ -210,6 +220,21 @@ class Editor:
         await expect(box).to_be_visible()
         await box.fill(text)
         await self.page.keyboard.press("Enter")
+
+    async def select_all(self) -> None:
+        await self.run("View: Focus Active Editor Group")
+        await self.page.keyboard.press("Control+a")
+
+    async def notice(self, text: str) -> Locator:
+        """The message that says ``text``, once it is there."""
+        toast = self.page.locator(".notification-toast", has_text=text)
+        await expect(toast).to_be_visible(timeout=30_000)
+        return toast
+
+    async def dismiss(self) -> None:
+        """Clears all messages away."""
+        await self.run("Notifications: Clear All Notifications")
+        await expect(self.page.locator(".notification-toast")).to_have_count(0)
 
     async def shot(self, name: str) -> None:
         """A screenshot, when somebody asked for them."""
