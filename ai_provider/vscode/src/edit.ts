@@ -2,6 +2,8 @@
  * "Edit selection": the model's replacement streams into a diff beside the file, and the file changes only when the
  * person accepts it, and only where it still says what the model was shown.
  */
+import { constants } from "node:fs";
+import { access, stat } from "node:fs/promises";
 import * as vscode from "vscode";
 import { codeOf, fitted } from "./code";
 import { linesOf, nameOf, open, problemsOf, sourcesOf, spanOf } from "./context";
@@ -240,8 +242,10 @@ function wholeLines(document: vscode.TextDocument, range: vscode.Range): vscode.
 async function isReadOnly(uri: vscode.Uri): Promise<boolean> {
   if (uri.scheme !== "file") return vscode.workspace.fs.isWritableFileSystem(uri.scheme) === false;
   try {
-    return ((await vscode.workspace.fs.stat(uri)).permissions ?? 0) !== 0;
-  } catch {
-    return false; // not saved yet
+    if (((await stat(uri.fsPath)).mode & 0o222) === 0) return true; // nobody may write, though root could
+    await access(uri.fsPath, constants.W_OK);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ENOENT"; // one that is not saved yet can be written
   }
 }

@@ -84,7 +84,7 @@ export class StatusBar implements vscode.Disposable {
     tooltip.appendMarkdown("\n\n");
     tooltip.appendText(paused);
     this.#item.tooltip = tooltip;
-    this.#item.accessibilityInformation = { label: [words.label || "Neural Inverse", words.sentence, this.#model, paused].filter(Boolean).join(". ") };
+    this.#item.accessibilityInformation = { label: [`${words.label || "Neural Inverse"}.`, words.sentence, this.#model && `${this.#model}.`, paused].filter(Boolean).join(" ") };
     this.#item.backgroundColor = words.warning ? new vscode.ThemeColor("statusBarItem.warningBackground") : undefined;
   }
 }

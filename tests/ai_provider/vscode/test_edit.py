@@ -195,7 +195,7 @@ async def test_a_commit_message_is_written_for_what_is_staged(
     git(workspace.folder, "add", "sum.py", ".env")
     workspace.write("sum.py", "def add(a, b):\n    return a + b  # not staged\n")
     gateway.answer = Answer(text="```\nAdd instead of subtracting\n```")
-    await ide.run("View: Show Source Control")
+    await ide.run("Source Control: Focus on Changes View")
     box = ide.page.locator(".scm-editor .view-lines").first
     await expect(box).to_be_visible(timeout=30_000)
     await ide.run("Neural Inverse: Write commit message")
