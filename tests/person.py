@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
@@ -40,9 +40,8 @@ class Person:
 
     def answers(self) -> bool:
         """Whether the workspace's server lets this person in; the visit logs them in there, as a browser would."""
-        lab = f"{self.machine.url}/user/{quote(self.name)}/lab"
-        answer = self.session.get(lab, timeout=30)
-        return answer.ok and answer.url.startswith(lab)
+        answer = self.session.get(f"{self.machine.url}/user/{quote(self.name)}/lab", timeout=30)
+        return answer.ok and unquote(urlsplit(answer.url).path).startswith(f"/user/{self.name}/lab")
 
     def _xsrf(self) -> str:
         return next(
