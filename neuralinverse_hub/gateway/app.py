@@ -118,7 +118,8 @@ class Gateway(Application):
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT, then let answers under way finish."""
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._serve())
 
     async def open(self) -> str:
         """Start serving; the URL of the API, ending in ``/v1``."""
@@ -214,7 +215,7 @@ class Gateway(Application):
             application,
             max_body_size=4 * BODY_LIMIT,
             max_header_size=64 * 1024,
-            body_timeout=120,
+            # Seconds a kept-alive connection may idle, and headers may take to arrive.
             idle_connection_timeout=120,
         )
         sockets = netutil.bind_sockets(parts.port or 0, address)
@@ -234,6 +235,15 @@ class Gateway(Application):
         loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(self.reload())))
         await stop.wait()
         await self.close()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where it is installed: the same behaviour for less CPU."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -24,7 +24,7 @@ from neuralinverse_hub.gateway.meter import usd
 from neuralinverse_hub.gateway.relay import Journey
 from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of
 from neuralinverse_hub.gateway.router import AUTO, Route, Table, route
-from neuralinverse_hub.gateway.stream import as_events
+from neuralinverse_hub.gateway.stream import as_events, compact
 from neuralinverse_hub.gateway.tasks import TASKS, classify
 
 __all__ = ["routes"]
@@ -71,9 +71,9 @@ class AnswerHandler(ApiHandler):
         """The ask in the body."""
         return self._read(self.body_json())
 
-    def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
+    def whole(self, answer: Answer) -> bytes:
         """A whole answer as this address gives it."""
-        return answer
+        return answer.body or compact(answer.whole)
 
     def event(self, piece: bytes) -> bytes:
         """Some events of a stream as this address gives them."""
@@ -107,9 +107,8 @@ class AnswerHandler(ApiHandler):
 
     async def _send(self, ask: Ask, answer: Answer) -> None:
         if not ask.stream:
-            assert answer.whole is not None
             self.set_header("Content-Type", "application/json")
-            self.write(json.dumps(self.whole(answer.whole), ensure_ascii=False).encode("utf-8", "surrogatepass"))
+            self.write(self.whole(answer))
             return
         self._begin_events()
         if answer.whole is not None:
@@ -210,8 +209,9 @@ class ResponsesHandler(AnswerHandler):
         self._stream = ResponseStream(self._asked, self.request_id, int(time.time()))
         return self._read(body)
 
-    def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
-        return response_of(answer, self._asked, self.request_id, int(time.time()))
+    def whole(self, answer: Answer) -> bytes:
+        assert answer.whole is not None
+        return compact(response_of(answer.whole, self._asked, self.request_id, int(time.time())))
 
     def event(self, piece: bytes) -> bytes:
         return self._stream.feed(piece)
