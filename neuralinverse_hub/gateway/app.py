@@ -28,6 +28,7 @@ from neuralinverse_hub.gateway.handlers import routes
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
 from neuralinverse_hub.gateway.spool import Spool
+from neuralinverse_hub.gateway.tasks import Classifier
 from neuralinverse_hub.gateway.upstreams import Patience, UpstreamClient, upstream_session
 
 __all__ = ["Gateway", "main"]
@@ -150,7 +151,9 @@ class Gateway(Application):
         metrics = Metrics(lambda: relay.gates)
         relay = Relay(client, lambda row, outcome: metrics.tried(row.name, outcome))
         stack.callback(relay.close)
-        self.parts = Parts(identity, directory, relay, metrics, self.record, heartbeat_s=self.heartbeat_s)
+        self.parts = Parts(
+            identity, directory, relay, metrics, Classifier.shipped(), self.record, heartbeat_s=self.heartbeat_s
+        )
         if self.ledger and self.spool_dir:
             take = import_item(self.ledger)
             spool = Spool(Path(self.spool_dir), take, lost=metrics.ledger_lost.inc)

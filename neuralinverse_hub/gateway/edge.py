@@ -21,6 +21,7 @@ from neuralinverse_hub.gateway.directory import Directory
 from neuralinverse_hub.gateway.errors import GatewayError, ShuttingDown, TooLarge
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
+from neuralinverse_hub.gateway.tasks import Classifier
 
 __all__ = ["BODY_LIMIT", "ApiHandler", "Parts"]
 
@@ -43,6 +44,7 @@ class Parts:
     directory: Directory
     relay: Relay
     metrics: Metrics
+    classifier: Classifier
     record: Callable[[wire.UsageRecord], None]
     heartbeat_s: float = 3.0
     draining: bool = False

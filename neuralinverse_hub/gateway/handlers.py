@@ -25,7 +25,7 @@ from neuralinverse_hub.gateway.relay import Journey
 from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of
 from neuralinverse_hub.gateway.router import AUTO, Route, Table, route
 from neuralinverse_hub.gateway.stream import as_events, compact
-from neuralinverse_hub.gateway.tasks import TASKS, classify
+from neuralinverse_hub.gateway.tasks import TASKS, Classifier, Decision
 
 __all__ = ["routes"]
 
@@ -82,11 +82,11 @@ class AnswerHandler(ApiHandler):
     async def _route(self, ask: Ask) -> Route:
         directory = self.parts.directory
         try:
-            return find_route(directory.table, ask)
+            return find_route(directory.table, self.parts.classifier, ask)
         except NoUpstream:
             # A model that was started a second ago should be found now and not in a while.
             await directory.look()
-            return find_route(directory.table, ask)
+            return find_route(directory.table, self.parts.classifier, ask)
 
     async def _answer(self, ask: Ask, path: Route) -> None:
         started = time.monotonic()
@@ -280,12 +280,12 @@ def waiting_comment(place: tuple[int, float] | None) -> bytes:
     return sse.comment(f"busy, {words} position={before + 1} wait_s={max(1, round(wait_s))}")
 
 
-def find_route(table: Table, ask: Ask) -> Route:
+def find_route(table: Table, classifier: Classifier, ask: Ask) -> Route:
     """The route of an ask, today."""
     return route(
         table,
         model=ask.model,
-        decide=lambda: classify(ask.question),
+        decide=lambda: classifier.decide(ask.question, ask.context),
         needs=ask.needs,
         prompt_tokens=ask.prompt_tokens,
         answer_tokens=ask.answer_tokens,
@@ -303,7 +303,7 @@ def model_cards(table: Table) -> list[dict[str, Any]]:
             path = route(
                 table,
                 model="general" if name == AUTO else name,
-                decide=lambda: classify(""),
+                decide=lambda: Decision("general", ""),
                 needs=frozenset({"chat"}),
                 prompt_tokens=1,
                 answer_tokens=1,
