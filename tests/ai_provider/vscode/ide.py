@@ -9,11 +9,12 @@ import os
 import re
 import signal
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from neuralinverse_hub import wire
 
@@ -83,6 +84,14 @@ def built_in(vsix: Path, entry: Path, target: Path) -> Path:
     return target
 
 
+def with_extension(extensions: Path, extension: Path, target: Path) -> Path:
+    """The same folder of extensions and one more."""
+    target.mkdir(parents=True)
+    for each in [*extensions.iterdir(), extension]:
+        (target / each.name).symlink_to(each)
+    return target
+
+
 @contextlib.asynccontextmanager
 async def code_server(
     node: Path, entry: Path, extensions: Path, root: Path, gateway_url: str, token: str
@@ -130,6 +139,17 @@ async def code_server(
             await drain
 
 
+async def until(attempt: Callable[[], Awaitable[None]], seconds: float = 20) -> None:
+    """Repeats ``attempt`` until it does not fail, or fails as it did last when the time is over."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            return await attempt()
+        except AssertionError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+
+
 class Editor:
     """The workbench as a person uses it: keys, menus, what is on the screen."""
 
@@ -146,8 +166,23 @@ class Editor:
         return self.page.locator("[id='neuralinverse.neuralinverse.neuralinverse.status']")
 
     @property
-    def answers(self) -> Locator:
-        return self.page.locator(".interactive-response")
+    def quick_input(self) -> Locator:
+        return self.page.locator(".quick-input-widget input.input")
+
+    @property
+    def text(self) -> Locator:
+        """The lines of the editor that is open."""
+        return self.page.locator(".editor-instance .view-lines").first
+
+    @property
+    def ghost(self) -> Locator:
+        """What is suggested at the cursor."""
+        return self.page.locator(".editor-instance .ghost-text-decoration, .editor-instance .ghost-text")
+
+    @property
+    def answer(self) -> Locator:
+        """The newest answer in the chat; the list is virtual, so its order on the page means nothing."""
+        return self.page.locator(".interactive-response.chat-most-recent-response")
 
     @property
     def questions(self) -> Locator:
@@ -159,31 +194,68 @@ class Editor:
 
     async def run(self, command: str) -> None:
         """Runs a command from the palette by its title."""
-        await self.page.keyboard.press("F1")
-        box = self.page.locator(".quick-input-widget input.input")
-        await expect(box).to_be_visible()
-        await box.fill(">" + command)
         row = self.page.locator(".quick-input-list .monaco-list-row").first
-        await expect(row).to_contain_text(command)
+
+        async def offered() -> None:
+            # A list that is just closing takes the key and the text, so both may be needed again.
+            if not await self.quick_input.is_visible():
+                await self.page.keyboard.press("F1")
+            try:
+                await self.quick_input.fill(">" + command, timeout=2_000)
+            except PlaywrightTimeout as error:
+                raise AssertionError(f"the palette did not open for {command!r}") from error
+            await expect(row).to_contain_text(command, timeout=2_000)
+
+        await until(offered)
         await self.page.keyboard.press("Enter")
 
     async def open(self, name: str) -> None:
-        """Opens a file by its name and puts the keyboard into it."""
-        await self.page.keyboard.press("Control+p")
-        box = self.page.locator(".quick-input-widget input.input")
-        await expect(box).to_be_visible()
-        await box.fill(name)
+        """Opens a file of the workspace folder itself and puts the keyboard into it."""
         row = self.page.locator(".quick-input-list .monaco-list-row").first
-        await expect(row).to_contain_text(name.split("/")[-1])
+
+        async def found() -> None:
+            # The list is a search of that moment: a file that was written just before it may need a second one.
+            if not await self.quick_input.is_visible():
+                await self.page.keyboard.press("Control+p")
+            try:
+                await self.quick_input.fill("", timeout=2_000)
+                await self.quick_input.fill(name, timeout=2_000)
+            except PlaywrightTimeout as error:
+                raise AssertionError(f"the list of files did not open for {name!r}") from error
+            await expect(row).to_contain_text(name.split("/")[-1], timeout=1_500)
+
+        await until(found)
         await self.page.keyboard.press("Enter")
         await expect(self.page.locator(f".editor-instance .monaco-editor[data-uri$='{name}']")).to_be_visible()
 
+    async def open_chat(self) -> None:
+        """Opens the chat by our command; afterwards the participant is written there and the keyboard is in it."""
+        await self.run("View: Focus Active Editor Group")
+        await expect(self.page.locator(".chat-input-container .monaco-editor.focused")).to_have_count(0)
+        await self.run("Neural Inverse: Open chat")
+        await expect(self.prompt).to_contain_text("@neuralinverse")
+        await expect(self.prompt).to_have_class(re.compile("focused"))
+
     async def answer_input(self, text: str) -> None:
         """Types ``text`` into the input box that is open, and Enter."""
-        box = self.page.locator(".quick-input-widget input.input")
-        await expect(box).to_be_visible()
-        await box.fill(text)
+        await expect(self.quick_input).to_have_attribute("placeholder", re.compile(r"\?$"))
+        await self.quick_input.fill(text)
         await self.page.keyboard.press("Enter")
+
+    async def select_all(self) -> None:
+        await self.run("View: Focus Active Editor Group")
+        await self.page.keyboard.press("Control+a")
+
+    async def notice(self, text: str) -> Locator:
+        """The message that says ``text``, once it is there."""
+        toast = self.page.locator(".notification-toast", has_text=text)
+        await expect(toast).to_be_visible(timeout=30_000)
+        return toast
+
+    async def dismiss(self) -> None:
+        """Clears all messages away."""
+        await self.run("Notifications: Clear All Notifications")
+        await expect(self.page.locator(".notification-toast")).to_have_count(0)
 
     async def shot(self, name: str) -> None:
         """A screenshot, when somebody asked for them."""

@@ -36,7 +36,7 @@ async def test_ask_on_a_selection_streams_an_answer_that_names_its_model(
     await ide.run("Ask Neural Inverse")
     await ide.shot("ask-question")
     await ide.answer_input("What can go wrong here?")
-    answer = ide.answers.last
+    answer = ide.answer
     await expect(answer).to_contain_text("It checks", timeout=30_000)
     await ide.shot("ask-streaming")
     assert MODEL not in await answer.inner_text(), "the answer came in one piece, not as it was written"
@@ -51,12 +51,10 @@ async def test_ask_on_a_selection_streams_an_answer_that_names_its_model(
 
 async def ask_in_chat(ide: Editor, question: str) -> None:
     """Opens the chat by our command and asks; the participant is already written there."""
-    await ide.run("Neural Inverse: Open chat")
-    await expect(ide.prompt).to_contain_text("@neuralinverse")
-    await expect(ide.prompt).to_have_class(re.compile("focused"))
+    await ide.open_chat()
     await ide.page.keyboard.type(question)
     await ide.page.keyboard.press("Enter")
-    await expect(ide.questions.last).to_contain_text(question)
+    await expect(ide.questions.filter(has_text=question).last).to_be_visible()
 
 
 async def test_the_participant_answers_with_the_open_file_as_context(
@@ -66,19 +64,19 @@ async def test_the_participant_answers_with_the_open_file_as_context(
     gateway.answer = Answer(text="A square.")
     await ide.open("shapes.py")
     await ask_in_chat(ide, "which shape is this?")
-    await expect(ide.answers.last).to_contain_text("A square.", timeout=30_000)
-    await expect(ide.answers.last).to_contain_text(MODEL)
+    await expect(ide.answer).to_contain_text("A square.", timeout=30_000)
+    await expect(ide.answer).to_contain_text(MODEL)
     assert "return side * side" in gateway.asked[-1]["messages"][-1]["content"]
 
 
 async def test_a_follow_up_carries_the_conversation(ide: Editor, workspace: Workspace, gateway: Gateway) -> None:
     gateway.answer = Answer(text="First words.")
     await ask_in_chat(ide, "say something")
-    await expect(ide.answers.last).to_contain_text("First words.", timeout=30_000)
+    await expect(ide.answer).to_contain_text("First words.", timeout=30_000)
     gateway.answer = Answer(text="Second words.")
     await ide.page.keyboard.type("and now?")
     await ide.page.keyboard.press("Enter")
-    await expect(ide.answers.last).to_contain_text("Second words.", timeout=30_000)
+    await expect(ide.answer).to_contain_text("Second words.", timeout=30_000)
     said = [(m["role"], m["content"]) for m in gateway.asked[-1]["messages"]]
     assert ("assistant", "First words. ") in said, "an answer comes back without the line that names its model"
 
@@ -97,14 +95,14 @@ async def test_a_failure_is_one_sentence_in_the_chat(
 ) -> None:
     gateway.answer = answer
     await ask_in_chat(ide, "anyone there?")
-    await expect(ide.answers.last).to_contain_text(sentence, timeout=30_000)
+    await expect(ide.answer).to_contain_text(sentence, timeout=30_000)
 
 
 async def test_a_cut_stream_keeps_what_was_received(ide: Editor, workspace: Workspace, gateway: Gateway) -> None:
     gateway.answer = Answer(text="These words arrive and these are lost forever", fault="cut")
     await ask_in_chat(ide, "tell me a story")
-    await expect(ide.answers.last).to_contain_text("The connection broke", timeout=30_000)
-    await expect(ide.answers.last).to_contain_text("These words arrive")
+    await expect(ide.answer).to_contain_text("The connection broke", timeout=30_000)
+    await expect(ide.answer).to_contain_text("These words arrive")
     await ide.shot("ask-cut")
 
 
@@ -113,8 +111,8 @@ async def test_a_huge_selection_is_shortened_and_said(ide: Editor, workspace: Wo
     await ide.open("huge.py")
     await ide.page.keyboard.press("Control+a")
     await ask_in_chat(ide, "what is this?")
-    await expect(ide.answers.last).to_contain_text("of its 60001 lines were sent", timeout=30_000)
-    await expect(ide.answers.last).to_contain_text(MODEL)
+    await expect(ide.answer).to_contain_text("of its 60001 lines were sent", timeout=30_000)
+    await expect(ide.answer).to_contain_text(MODEL)
     assert len(gateway.last()) < 100_000
 
 
@@ -126,12 +124,12 @@ async def test_a_secret_file_is_not_sent_nor_its_values_from_elsewhere(
     await ide.open("client.py")
     gateway.answer = Answer(text="To a service.")
     await ask_in_chat(ide, "what does it connect to?")
-    await expect(ide.answers.last).to_contain_text("To a service.", timeout=30_000)
+    await expect(ide.answer).to_contain_text("To a service.", timeout=30_000)
     assert "connect(" in gateway.last()
     assert "sk-very-secret-123" not in gateway.last()
     await ide.open(".env")
     await ide.page.keyboard.press("Control+a")
     await ask_in_chat(ide, "what is this?")
-    await expect(ide.answers.last).to_contain_text(".env may hold secrets and was not sent", timeout=30_000)
-    await expect(ide.answers.last).to_contain_text(MODEL)
+    await expect(ide.answer).to_contain_text(".env may hold secrets and was not sent", timeout=30_000)
+    await expect(ide.answer).to_contain_text(MODEL)
     assert "sk-very-secret-123" not in gateway.last()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,16 @@ NOBODY = "http://127.0.0.1:9/v1"
 
 
 async def test_the_first_start_shows_the_welcome_file_and_a_gateway_away_is_said(
-    installed: tuple[Path, Path, Path], browser: Browser, tmp_path: Path, shots: Path | None
+    code_server_parts: tuple[Path, Path],
+    built_in_extensions: Path,
+    browser: Browser,
+    tmp_path: Path,
+    shots: Path | None,
 ) -> None:
     work = tmp_path / "work"
     work.mkdir()
     (work / "WELCOME.md").write_text("# Welcome\n\nAsk about anything.\n", encoding="utf-8")
-    async with code_server(*installed, tmp_path, NOBODY, TOKEN) as workspace:
+    async with code_server(*code_server_parts, built_in_extensions, tmp_path, NOBODY, TOKEN) as workspace:
         async with editor(browser, workspace.url, shots) as ide:
             text = ide.page.locator(".editor-instance .view-lines")
             await expect(text).to_contain_text("Ask about anything.", timeout=30_000)
@@ -55,12 +58,10 @@ async def test_the_first_start_shows_the_welcome_file_and_a_gateway_away_is_said
             await ide.shot("details")
             await ide.page.keyboard.press("Escape")
 
-            await ide.run("Neural Inverse: Open chat")
-            await expect(ide.prompt).to_contain_text("@neuralinverse")
-            await expect(ide.prompt).to_have_class(re.compile("focused"))
+            await ide.open_chat()
             await ide.page.keyboard.type("hello")
             await ide.page.keyboard.press("Enter")
-            await expect(ide.answers.last).to_contain_text(f"does not answer at {NOBODY}", timeout=30_000)
+            await expect(ide.answer).to_contain_text(f"does not answer at {NOBODY}", timeout=30_000)
             await ide.shot("gateway-away")
 
         (work / "WELCOME.md").write_text("# Welcome again\n", encoding="utf-8")
