@@ -54,6 +54,7 @@ class StandIn:
 
 class GatewayHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     owner: StandIn
 
     def setup(self) -> None:
