@@ -55,6 +55,10 @@ ENV_STATE: Final = "NEURALINVERSE_STATE"
 ENV_TOKEN: Final = "JUPYTERHUB_API_TOKEN"
 """The workspace's own hub token; bearer for the gateway, password for the git host."""
 
+ENV_SYNC_KEY: Final = "NEURALINVERSE_SYNC_KEY"
+"""The person's own key for files that must not lie on the git host in clear: 32 bytes, base64. The same at every start of
+every workspace of the person, and known to the hub only. Unset: such files are not kept."""
+
 ENV_IDE_NODE: Final = "NEURALINVERSE_NODE"
 """Absolute path of the Node binary that runs code-server."""
 

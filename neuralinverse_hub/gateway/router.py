@@ -70,6 +70,10 @@ class Upstream:
     """Base URL, ending in a slash; ``chat/completions`` is put behind it."""
     key: str | None = field(default=None, repr=False)
     key_header: Literal["api-key", "Authorization"] = "Authorization"
+    entra: bool = False
+    """Asked with a token of Entra ID instead of a key."""
+    query: str = ""
+    """Put behind every address: the api-version that older Azure endpoints want."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ _CONFIG: Final = {
     "receive.fsckObjects": "true",
     "receive.denyDeleteCurrent": "ignore",
     "uploadpack.allowFilter": "true",
+    # Earlier snapshots have no ref of their own; their owner, and nobody else, may ask for them by id.
+    "uploadpack.allowReachableSHA1InWant": "true",
     # Snapshots that retention dropped may go, but never an object a push in flight counts on.
     "gc.pruneExpire": "1.day.ago",
     "core.logAllRefUpdates": "false",

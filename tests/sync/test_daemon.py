@@ -223,6 +223,6 @@ def test_a_zombie_cannot_write_after_its_successor_has_started(make_workspace):
     assert successor.restore()["restored"]
     (zombie.folder / "x").write_text("from the grave\n")
     until(lambda: zombie.status()["state"] == "stopped", "the zombie to stop")
-    assert "taken over" in zombie.status()["error"]
+    assert "started again elsewhere" in zombie.status()["error"]
     assert zombie.on_host("x") == b"first\n"
     assert zombie.end() == 3

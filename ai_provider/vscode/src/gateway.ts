@@ -40,7 +40,8 @@ export interface ChatRequest {
 export interface CompletionRequest {
   readonly model: string;
   readonly prompt: string;
-  readonly suffix: string;
+  /** What follows the gap; without it the prompt is simply continued. */
+  readonly suffix?: string;
   readonly max_tokens: number;
   readonly temperature: number;
   readonly stop?: readonly string[];
@@ -178,7 +179,7 @@ export class Gateway {
   /** One completion of code between `prompt` and `suffix`, whole. Throws like `chat`; `not-found`: the gateway has no such API. */
   async complete(request: CompletionRequest, signal: AbortSignal): Promise<Outcome> {
     const redact = await this.#guard();
-    const body = { ...request, prompt: redact(request.prompt), suffix: redact(request.suffix), stream: false };
+    const body = { ...request, prompt: redact(request.prompt), ...(request.suffix !== undefined && { suffix: redact(request.suffix) }), stream: false };
     const silence = new Silence(signal, this.#silenceMs);
     try {
       const response = await this.#post("/completions", body, silence);

@@ -65,3 +65,38 @@ export function recent(history: readonly Turn[], budget: number): Turn[] {
   while (kept[0]?.role === "assistant") kept.shift();
   return kept;
 }
+
+export interface Edit {
+  readonly instruction: string;
+  readonly selected: string;
+  readonly language: string;
+  readonly context: readonly Fitted[];
+  readonly problems: readonly string[];
+}
+
+export function editMessages(edit: Edit): Message[] {
+  const parts = edit.context.map((source) => `${source.name}:\n${fence(source.text, source.language)}`);
+  if (edit.problems.length > 0) parts.push(`Problems the editor reports:\n${edit.problems.map((problem) => `- ${problem}`).join("\n")}`);
+  parts.push(`The selected lines:\n${fence(edit.selected.replace(/\r?\n$/, ""), edit.language)}`, edit.instruction);
+  return [
+    {
+      role: "system",
+      content: "You rewrite selected lines in a code editor. Reply with one fenced block that holds all of the lines that replace them, and nothing else.",
+    },
+    { role: "user", content: parts.join("\n\n") },
+  ];
+}
+
+export function commitMessages(diff: string, files: readonly string[]): Message[] {
+  const parts: string[] = [];
+  if (diff) parts.push(fence(diff, "diff"));
+  if (files.length > 0) parts.push(`New files:\n${files.slice(0, 50).join("\n")}`);
+  return [
+    {
+      role: "system",
+      content:
+        "You write Git commit messages. First line: what the change does, imperative, at most 72 characters. If it needs saying why, an empty line and one or two sentences. Reply with the message only.",
+    },
+    { role: "user", content: parts.join("\n\n") },
+  ];
+}

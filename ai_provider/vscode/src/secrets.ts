@@ -42,17 +42,29 @@ export function isSecretValue(name: string, value: string): boolean {
   return value.length >= 16 && /\d/.test(value) && /[a-z]/i.test(value) && !/\s/.test(value);
 }
 
-/** A function that puts `<NAME from .env>` where a secret value stood. */
-export function redactor(secrets: ReadonlyMap<string, string>): (text: string) => string {
-  const byValue = new Map<string, string>();
+export interface Redaction {
+  /** `text` with `<NAME from .env>` where a secret value stood. */
+  readonly redact: (text: string) => string;
+  /** The reverse, for a model's answer that goes back into the person's own file. */
+  readonly restore: (text: string) => string;
+}
+
+export function redaction(secrets: ReadonlyMap<string, string>): Redaction {
+  const markOf = new Map<string, string>();
+  const valueOf = new Map<string, string>();
   for (const [name, value] of secrets) {
     if (!isSecretValue(name, value)) continue;
-    byValue.set(value, name);
-    const escaped = JSON.stringify(value).slice(1, -1);
-    byValue.set(escaped, name);
+    const mark = `<${name} from .env>`;
+    markOf.set(JSON.stringify(value).slice(1, -1), mark); // as it looks inside the arguments of a tool call
+    markOf.set(value, mark);
+    valueOf.set(mark, value);
   }
-  if (byValue.size === 0) return (text) => text;
-  const longestFirst = [...byValue.keys()].sort((a, b) => b.length - a.length);
-  const pattern = new RegExp(longestFirst.map((value) => value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|"), "g");
-  return (text) => text.replace(pattern, (value) => `<${byValue.get(value)} from .env>`);
+  return { redact: replacer(markOf), restore: replacer(valueOf) };
+}
+
+function replacer(replacements: ReadonlyMap<string, string>): (text: string) => string {
+  if (replacements.size === 0) return (text) => text;
+  const longestFirst = [...replacements.keys()].sort((a, b) => b.length - a.length);
+  const pattern = new RegExp(longestFirst.map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|"), "g");
+  return (text) => text.replace(pattern, (found) => replacements.get(found) ?? found);
 }

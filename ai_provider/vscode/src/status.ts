@@ -13,6 +13,7 @@ export class StatusBar implements vscode.Disposable {
   readonly #changed = () => void this.#read();
   #sync: SyncStatus | undefined;
   #model: string | undefined;
+  #completions: string | undefined;
 
   constructor(stateFolder: string | undefined) {
     this.#item.name = "Neural Inverse";
@@ -33,6 +34,13 @@ export class StatusBar implements vscode.Disposable {
     this.#show();
   }
 
+  /** Why nothing is suggested while typing; undefined: all is well. */
+  completions(error: string | undefined): void {
+    if (this.#completions === error) return;
+    this.#completions = error;
+    this.#show();
+  }
+
   dispose(): void {
     if (this.#file) unwatchFile(this.#file, this.#changed);
     this.#item.dispose();
@@ -46,6 +54,7 @@ export class StatusBar implements vscode.Disposable {
       { label: "$(sparkle) AI", detail: this.#model ? `${this.#model} gave the last answer.` : "No model has answered in this window yet." },
       { label: "$(comment-discussion) Open the chat", detail: "Ask @neuralinverse", run: () => vscode.commands.executeCommand("neuralinverse.openChat") },
     ];
+    if (this.#completions) entries.push({ label: "$(warning) Suggestions while typing are paused", detail: this.#completions });
     for (const { path, reason } of this.#sync?.notProtected ?? []) {
       entries.push({ label: `$(warning) ${path}`, detail: `Not protected: ${reason}`, run: () => show(path) });
     }
@@ -71,8 +80,11 @@ export class StatusBar implements vscode.Disposable {
     tooltip.appendText(words.sentence);
     tooltip.appendMarkdown("\n\n");
     tooltip.appendText(this.#model ? `${this.#model} gave the last answer.` : "AI is ready: ask @neuralinverse in the chat.");
+    const paused = this.#completions ? `Suggestions while typing are paused. ${this.#completions}` : "";
+    tooltip.appendMarkdown("\n\n");
+    tooltip.appendText(paused);
     this.#item.tooltip = tooltip;
-    this.#item.accessibilityInformation = { label: `${words.label || "Neural Inverse"}. ${words.sentence} ${this.#model ?? ""}` };
+    this.#item.accessibilityInformation = { label: [`${words.label || "Neural Inverse"}.`, words.sentence, this.#model && `${this.#model}.`, paused].filter(Boolean).join(" ") };
     this.#item.backgroundColor = words.warning ? new vscode.ThemeColor("statusBarItem.warningBackground") : undefined;
   }
 }

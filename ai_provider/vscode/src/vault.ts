@@ -1,20 +1,29 @@
 /** Finds the workspace's `.env` files and gives the function that keeps their values from being sent. */
 import * as vscode from "vscode";
-import { isDotenv, parseDotenv, redactor } from "./secrets";
+import { type Redaction, isDotenv, parseDotenv, redaction } from "./secrets";
 
 const DOTENV = "**/{.env,.env.*,*.env,.envrc}";
 const ELSEWHERE = "**/{node_modules,.git,.venv,venv,site-packages}/**";
 const MOST = 200;
 
 export class Vault implements vscode.Disposable {
-  #redact: Promise<(text: string) => string> | undefined;
+  #redaction: Promise<Redaction> | undefined;
   #watcher: vscode.FileSystemWatcher | undefined;
 
-  /** The redactor for what the files hold now; read once, again only after one of them changed. */
-  redactor(): Promise<(text: string) => string> {
+  /** Takes secrets out of a text. The files are read once, and again only after one of them changed. */
+  async redactor(): Promise<(text: string) => string> {
+    return (await this.#current()).redact;
+  }
+
+  /** `text`, an answer for the person's own file, with the secrets that were taken out of the question. */
+  async restore(text: string): Promise<string> {
+    return (await this.#current()).restore(text);
+  }
+
+  #current(): Promise<Redaction> {
     this.#watch();
-    this.#redact ??= this.#read();
-    return this.#redact;
+    this.#redaction ??= this.#read();
+    return this.#redaction;
   }
 
   dispose(): void {
@@ -25,14 +34,14 @@ export class Vault implements vscode.Disposable {
     if (this.#watcher) return;
     this.#watcher = vscode.workspace.createFileSystemWatcher(DOTENV);
     const forget = () => {
-      this.#redact = undefined;
+      this.#redaction = undefined;
     };
     this.#watcher.onDidChange(forget);
     this.#watcher.onDidCreate(forget);
     this.#watcher.onDidDelete(forget);
   }
 
-  async #read(): Promise<(text: string) => string> {
+  async #read(): Promise<Redaction> {
     const secrets = new Map<string, string>();
     for (const uri of await this.#files()) {
       if (!isDotenv(uri.path)) continue;
@@ -47,7 +56,7 @@ export class Vault implements vscode.Disposable {
         // Gone or unreadable since it was listed: then nothing of it can be in an editor by our doing either.
       }
     }
-    return redactor(secrets);
+    return redaction(secrets);
   }
 
   async #files(): Promise<vscode.Uri[]> {

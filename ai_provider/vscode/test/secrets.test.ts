@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { isSecretPath, parseDotenv, redactor } from "../src/secrets";
+import { isSecretPath, parseDotenv, redaction } from "../src/secrets";
 
 test.each([".env", "/w/.env", "a/.env.local", "prod.env", ".envrc", "server.key", "cert.pem", "id_ed25519", ".netrc", "C:\\x\\.env"])("%s is kept back", (path) => {
   expect(isSecretPath(path)).toBe(true);
@@ -16,8 +16,8 @@ describe("parseDotenv", () => {
   });
 });
 
-describe("redactor", () => {
-  const redact = redactor(new Map([["API_KEY", "sk-12345678"], ["LONGER_KEY", "sk-12345678-more"], ["DEBUG", "true"], ["MODE", "development"], ["QUOTED_SECRET", 'pa"ss\nword'], ["URL_TOKEN_ISH", "abc123def456ghi789"]]));
+describe("redaction", () => {
+  const { redact, restore } = redaction(new Map([["API_KEY", "sk-12345678"], ["LONGER_KEY", "sk-12345678-more"], ["DEBUG", "true"], ["MODE", "development"], ["QUOTED_SECRET", 'pa"ss\nword'], ["URL_TOKEN_ISH", "abc123def456ghi789"]]));
 
   test("takes a value out wherever it stands", () => {
     expect(redact("key = 'sk-12345678'; again sk-12345678")).toBe("key = '<API_KEY from .env>'; again <API_KEY from .env>");
@@ -27,6 +27,10 @@ describe("redactor", () => {
   });
   test("takes a value out as it looks inside JSON", () => {
     expect(redact(JSON.stringify({ p: 'pa"ss\nword' }))).toBe('{"p":"<QUOTED_SECRET from .env>"}');
+  });
+  test("puts back what it took out", () => {
+    const text = "a sk-12345678 b sk-12345678-more c abc123def456ghi789";
+    expect(restore(redact(text))).toBe(text);
   });
   test("leaves ordinary words alone", () => {
     expect(redact("if debug is true in development")).toBe("if debug is true in development");

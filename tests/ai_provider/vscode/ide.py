@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from neuralinverse_hub import wire
 
@@ -80,6 +81,14 @@ def built_in(vsix: Path, entry: Path, target: Path) -> Path:
                 out = target / "neuralinverse" / name.removeprefix("extension/")
                 out.parent.mkdir(parents=True, exist_ok=True)
                 out.write_bytes(archive.read(name))
+    return target
+
+
+def with_extension(extensions: Path, extension: Path, target: Path) -> Path:
+    """The same folder of extensions and one more."""
+    target.mkdir(parents=True)
+    for each in [*extensions.iterdir(), extension]:
+        (target / each.name).symlink_to(each)
     return target
 
 
@@ -157,6 +166,20 @@ class Editor:
         return self.page.locator("[id='neuralinverse.neuralinverse.neuralinverse.status']")
 
     @property
+    def quick_input(self) -> Locator:
+        return self.page.locator(".quick-input-widget input.input")
+
+    @property
+    def text(self) -> Locator:
+        """The lines of the editor that is open."""
+        return self.page.locator(".editor-instance .view-lines").first
+
+    @property
+    def ghost(self) -> Locator:
+        """What is suggested at the cursor."""
+        return self.page.locator(".editor-instance .ghost-text-decoration, .editor-instance .ghost-text")
+
+    @property
     def answer(self) -> Locator:
         """The newest answer in the chat; the list is virtual, so its order on the page means nothing."""
         return self.page.locator(".interactive-response.chat-most-recent-response")
@@ -171,25 +194,34 @@ class Editor:
 
     async def run(self, command: str) -> None:
         """Runs a command from the palette by its title."""
-        await self.page.keyboard.press("F1")
-        box = self.page.locator(".quick-input-widget input.input")
-        await expect(box).to_be_visible()
-        await box.fill(">" + command)
         row = self.page.locator(".quick-input-list .monaco-list-row").first
-        await expect(row).to_contain_text(command)
+
+        async def offered() -> None:
+            # A list that is just closing takes the key and the text, so both may be needed again.
+            if not await self.quick_input.is_visible():
+                await self.page.keyboard.press("F1")
+            try:
+                await self.quick_input.fill(">" + command, timeout=2_000)
+            except PlaywrightTimeout as error:
+                raise AssertionError(f"the palette did not open for {command!r}") from error
+            await expect(row).to_contain_text(command, timeout=2_000)
+
+        await until(offered)
         await self.page.keyboard.press("Enter")
 
     async def open(self, name: str) -> None:
-        """Opens a file by its name and puts the keyboard into it."""
-        await self.page.keyboard.press("Control+p")
-        box = self.page.locator(".quick-input-widget input.input")
-        await expect(box).to_be_visible()
+        """Opens a file of the workspace folder itself and puts the keyboard into it."""
         row = self.page.locator(".quick-input-list .monaco-list-row").first
 
         async def found() -> None:
             # The list is a search of that moment: a file that was written just before it may need a second one.
-            await box.fill("")
-            await box.fill(name)
+            if not await self.quick_input.is_visible():
+                await self.page.keyboard.press("Control+p")
+            try:
+                await self.quick_input.fill("", timeout=2_000)
+                await self.quick_input.fill(name, timeout=2_000)
+            except PlaywrightTimeout as error:
+                raise AssertionError(f"the list of files did not open for {name!r}") from error
             await expect(row).to_contain_text(name.split("/")[-1], timeout=1_500)
 
         await until(found)
@@ -206,10 +238,24 @@ class Editor:
 
     async def answer_input(self, text: str) -> None:
         """Types ``text`` into the input box that is open, and Enter."""
-        box = self.page.locator(".quick-input-widget input.input")
-        await expect(box).to_be_visible()
-        await box.fill(text)
+        await expect(self.quick_input).to_have_attribute("placeholder", re.compile(r"\?$"))
+        await self.quick_input.fill(text)
         await self.page.keyboard.press("Enter")
+
+    async def select_all(self) -> None:
+        await self.run("View: Focus Active Editor Group")
+        await self.page.keyboard.press("Control+a")
+
+    async def notice(self, text: str) -> Locator:
+        """The message that says ``text``, once it is there."""
+        toast = self.page.locator(".notification-toast", has_text=text)
+        await expect(toast).to_be_visible(timeout=30_000)
+        return toast
+
+    async def dismiss(self) -> None:
+        """Clears all messages away."""
+        await self.run("Notifications: Clear All Notifications")
+        await expect(self.page.locator(".notification-toast")).to_have_count(0)
 
     async def shot(self, name: str) -> None:
         """A screenshot, when somebody asked for them."""

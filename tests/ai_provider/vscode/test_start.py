@@ -17,12 +17,16 @@ NOBODY = "http://127.0.0.1:9/v1"
 
 
 async def test_the_first_start_shows_the_welcome_file_and_a_gateway_away_is_said(
-    installed: tuple[Path, Path, Path], browser: Browser, tmp_path: Path, shots: Path | None
+    code_server_parts: tuple[Path, Path],
+    built_in_extensions: Path,
+    browser: Browser,
+    tmp_path: Path,
+    shots: Path | None,
 ) -> None:
     work = tmp_path / "work"
     work.mkdir()
     (work / "WELCOME.md").write_text("# Welcome\n\nAsk about anything.\n", encoding="utf-8")
-    async with code_server(*installed, tmp_path, NOBODY, TOKEN) as workspace:
+    async with code_server(*code_server_parts, built_in_extensions, tmp_path, NOBODY, TOKEN) as workspace:
         async with editor(browser, workspace.url, shots) as ide:
             text = ide.page.locator(".editor-instance .view-lines")
             await expect(text).to_contain_text("Ask about anything.", timeout=30_000)

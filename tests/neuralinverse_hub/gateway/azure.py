@@ -63,6 +63,8 @@ class Azure:
         self.capacity = 10**9
         """More requests at once than this are refused with 429."""
         self.refused = 0
+        self.bearer = ""
+        """The Entra ID token that is asked for; empty: the key is."""
         self.url = ""
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
@@ -99,7 +101,12 @@ class Azure:
         name = body.get("model", "")
         seen = Seen(name, body, dict(request.headers))
         self.seen.append(seen)
-        if request.headers.get("api-key") != KEY:
+        allowed = (
+            request.headers.get("Authorization") == f"Bearer {self.bearer}"
+            if self.bearer
+            else request.headers.get("api-key") == KEY or "api-key" not in request.headers
+        )
+        if not allowed:
             return self._error(401, "401", "Access denied due to invalid subscription key or wrong API endpoint.")
         fault = self._fault(name)
         if fault and (answer := await self._faulty(request, fault)):
