@@ -273,7 +273,9 @@ def test_what_env_names_reaches_the_gateway_and_no_workspace(data: Path, install
         assert [line for line in holders if "neuralinverse_hub.gateway" in line]
         assert not [line for line in holders if "workspace" in line or "githost" in line or "code-server" in line]
         assert not [each for each in machine.processes("ada") if secret in each.environ().values()]
-        assert not [name for name in machine.environment("ada") if name.startswith(("OPENAI", "AZURE", "UNRELATED"))]
+        assert not [
+            name for name in machine.environment("ada") if name.startswith(("OPENAI_UPSTREAM", "AZURE", "UNRELATED"))
+        ]
 
 
 @hub
