@@ -139,7 +139,8 @@ def refusal(status: int, body: bytes) -> Exception:
             + (f": {sentence}" if sentence else "")
             + "). Stop and start the workspace from the hub's control panel to get a new one."
         )
-    if status in (502, 504) or (status == 503 and sentence is None):
+    if status in (502, 504) or (status in (404, 503) and sentence is None):
+        # No sentence: it was the hub's proxy that answered, for a gateway that is not running.
         return GatewayAway(f"The AI gateway is not there just now (HTTP {status}). Try again in a minute.")
     error = parsed.get("error") if isinstance(parsed, dict) else None
     code = error.get("code") if isinstance(error, dict) else None

@@ -14,15 +14,19 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
+from neuralinverse_hub import wire
+
 from .client import Client, Gateway, Model, Question
 from .conversation import Conversation, Failure, failure_of, insert
 from .errors import AiError, BadInput, Cut, Interrupted, Refused
 from .formats import FORMATS, Bundle, Format, format_named, without_fence
+from .redaction import folders_up, secrets_near
 
 __all__ = ["AiMagics", "Request", "load_ipython_extension", "parse", "unload_ipython_extension"]
 
@@ -228,14 +232,18 @@ class AiMagics(Magics):
         prompt = prompt.strip()
         if request.insert:
             prompt = insert(prompt, self._shell.user_ns)
+        here = os.environ.get("PWD", os.sep) if not os.path.exists(".") else os.getcwd()
+        secrets = secrets_near(folders_up(Path(here), Path(self._environ.get(wire.ENV_FOLDER) or here)))
+        kept = secrets.found_in(prompt)
+        prompt = secrets.redact(prompt)
         question = Question(self._conversation.with_prompt(prompt, request.format.instruction), request.model)
-        text, signature = self._stream(question, request)
+        text, signature = self._stream(question, request, kept)
         self._conversation.remember(prompt, text)
         if request.format.name == "code":
             self._shell.set_next_input(f"# {signature}\n{without_fence(text)}")
 
-    def _stream(self, question: Question, request: Request) -> tuple[str, str]:
-        """The whole answer, shown while it came, and who gave it."""
+    def _stream(self, question: Question, request: Request, kept: Sequence[str]) -> tuple[str, str]:
+        """The whole answer, shown while it came, and who gave it. ``kept`` are the secrets that were not sent."""
         client = self._gateway()
         output = Output(hasattr(self._shell, "kernel"), request.format)
         try:
@@ -272,7 +280,8 @@ class AiMagics(Magics):
             "content_filter": "stopped by the provider's content filter",
         }
         note = "not complete" if broken is not None else ends.get(answer.finish or "")
-        output.sign(" · ".join(filter(None, (signature, note))))
+        unsent = f"not sent, because it is in .env: {', '.join(kept)}" if kept else ""
+        output.sign(" · ".join(filter(None, (signature, note, unsent))))
         if broken is not None:
             raise broken
         return answer.text, signature

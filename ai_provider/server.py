@@ -10,10 +10,13 @@ from typing import Any
 
 from traitlets.config import Config
 
-__all__ = ["CONFIG_PATH", "PERSONA_ID"]
+__all__ = ["CONFIG_PATH", "DATA_PATH", "PERSONA_ID"]
 
 CONFIG_PATH = Path(__file__).resolve().parent / "jupyter_config"
 """The folder to put on ``JUPYTER_CONFIG_PATH``."""
+
+DATA_PATH = Path(__file__).resolve().parent / "lab" / "share"
+"""The folder to put on ``JUPYTER_PATH``: the Lab extension is in its ``labextensions``, once ``lab.build`` has made it."""
 
 PERSONA_ID = "jupyter-ai-personas::ai_provider::NeuralInversePersona"
 """How jupyter-ai calls our persona; it derives this from package and class."""
@@ -31,4 +34,8 @@ def _link_jupyter_server_extension(app: Any) -> None:
 
 
 def _load_jupyter_server_extension(app: Any) -> None:
-    """Nothing more to do; Jupyter Server asks for the hook."""
+    """Serve what our Lab extension asks for."""
+    from .handlers import SETTING, Desk, routes
+
+    app.web_app.settings[SETTING] = Desk(root=Path(app.root_dir))
+    app.web_app.add_handlers(".*$", routes(app.web_app.settings["base_url"]))

@@ -83,6 +83,7 @@ def _one_machine(c: Config, handover: Handover) -> None:
     """A hub for this machine only: loopback, a shared password, processes as workspaces."""
     hub = c.JupyterHub
     hub.bind_url = f"http://127.0.0.1:{handover.port}"
+    hub.public_url = f"{hub.bind_url}/"
     hub.hub_bind_url = f"http://127.0.0.1:{handover.hub_port}"
     hub.spawner_class = "neuralinverse-local"
     hub.authenticator_class = "shared-password"
@@ -92,13 +93,15 @@ def _one_machine(c: Config, handover: Handover) -> None:
     hub.db_url = f"sqlite:///{handover.data_dir}/jupyterhub.sqlite"
     hub.cookie_secret_file = f"{handover.data_dir}/jupyterhub_cookie_secret"
     hub.cleanup_servers = True
+    # A workspace that died is noticed at once, and whoever comes back to its address gets it started again.
+    hub.implicit_spawn_seconds = 0.5
+    c.LocalWorkspaceSpawner.poll_interval = 2
     c.ConfigurableHTTPProxy.command = list(handover.proxy_command)
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{handover.proxy_api_port}"
     c.ConfigurableHTTPProxy.pid_file = f"{handover.data_dir}/jupyterhub-proxy.pid"
     c.NeuralInverseHub.git_root = handover.git_root
     local = c.LocalWorkspaceSpawner
     local.workspaces_dir = handover.workspaces_dir
-    local.public_url = f"http://127.0.0.1:{handover.port}"
     local.ide_environment = {wire.ENV_IDE_NODE: handover.node, wire.ENV_IDE_ENTRY: handover.code_server_entry}
 
 

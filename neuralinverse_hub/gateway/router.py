@@ -70,6 +70,10 @@ class Upstream:
     """Base URL, ending in a slash; ``chat/completions`` is put behind it."""
     key: str | None = field(default=None, repr=False)
     key_header: Literal["api-key", "Authorization"] = "Authorization"
+    entra: bool = False
+    """Asked with a token of Entra ID instead of a key."""
+    query: str = ""
+    """Put behind every address: the api-version that older Azure endpoints want."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ class Deployment:
     prices: tuple[Price, ...] = ()
     rank: int = 0
     """Lower is asked first; the next rank only when this one cannot answer."""
+    at_once: int | None = None
+    """Requests it works on at the same time, when that is known; None: found by trying."""
     weight: int = 1
     """Share of the requests among deployments of one rank and model."""
 
@@ -152,7 +158,8 @@ def route(
 ) -> Route:
     """The route of a request for ``model`` (task, logical model or deployment name).
 
-    ``decide`` is called for ``auto`` only. Tokens are estimates. Raises `UnknownModel`, `NoUpstream`, `Incapable` or
+    ``decide`` is called for ``auto`` only. Tokens are estimates; an answer limit that fits nowhere is left to the
+    upstream to cut. Raises `UnknownModel`, `NoUpstream`, `Incapable` or
     `PromptTooLong`.
     """
     task, reason, chain, pinned = _chain(table, model, decide)
@@ -171,10 +178,9 @@ def route(
     capable = [way for way in ways if needs <= way.deployment.can_for(way.model)]
     if not capable:
         raise Incapable(_incapable(model, needs, ways))
-    wanted = prompt_tokens + max(answer_tokens, 1)
-    roomy = [way for way in capable if wanted <= way.deployment.window_for(way.model)]
+    roomy = _with_room(capable, prompt_tokens + max(answer_tokens, 1)) or _with_room(capable, prompt_tokens + 1)
     if not roomy:
-        raise PromptTooLong(_too_long(prompt_tokens, answer_tokens, capable), param="messages")
+        raise PromptTooLong(_too_long(prompt_tokens, capable), param="messages")
     return Route(task, reason, _once_each(roomy), notes)
 
 
@@ -212,6 +218,10 @@ def _living(table: Table, chain: tuple[str, ...], today: date) -> tuple[tuple[st
     return _unique(living), tuple(notes)
 
 
+def _with_room(ways: list[Way], tokens: int) -> list[Way]:
+    return [way for way in ways if tokens <= way.deployment.window_for(way.model)]
+
+
 def _once_each(ways: Iterable[Way]) -> tuple[Way, ...]:
     """Each deployment once, for the first model it came up with: a stand-in serves every model."""
     seen: dict[str, Way] = {}
@@ -232,12 +242,11 @@ def _incapable(model: str, needs: frozenset[Need], ways: list[Way]) -> str:
     return f"{model!r} cannot do {words}: connected today: {names}; leave that out, or ask for another model"
 
 
-def _too_long(prompt_tokens: int, answer_tokens: int, ways: list[Way]) -> str:
+def _too_long(prompt_tokens: int, ways: list[Way]) -> str:
     largest = max(ways, key=lambda way: way.deployment.window_for(way.model))
     window = largest.deployment.window_for(largest.model)
     name = largest.deployment.label or largest.model.title
-    asked = f" and max_tokens asks for {answer_tokens:,} more" if answer_tokens else ""
     return (
-        f"the prompt is too long: about {prompt_tokens:,} tokens{asked}; the largest window connected is {window:,} tokens "
+        f"the prompt is too long: about {prompt_tokens:,} tokens; the largest window connected is {window:,} tokens "
         f"({name}). Send less text"
     )

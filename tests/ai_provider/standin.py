@@ -29,6 +29,8 @@ class StandIn:
         self.replies: dict[str, str] = {}
         """What a model says, instead of a greeting."""
         self.pause_s = PAUSE_S
+        self.fail_next: str | None = None
+        """What the next question does, whatever it asks for."""
         standin = self
 
         class Handler(GatewayHandler):
@@ -74,7 +76,7 @@ class GatewayHandler(BaseHTTPRequestHandler):
             return
         asked = json.loads(body)
         self.owner.asked.append(asked)
-        model = asked["model"]
+        model, self.owner.fail_next = self.owner.fail_next or asked["model"], None
         play: dict[str, Callable[[], None]] = {
             "cut": self.cut,
             "stall": self.stall,
