@@ -19,7 +19,6 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from neuralinverse_hub import wire
 
 SETTINGS = {
-    "workbench.secondarySideBar.defaultVisibility": "hidden",
     "workbench.startupEditor": "none",
     "files.autoSave": "off",
     "git.openRepositoryInParentFolders": "never",
