@@ -22,7 +22,7 @@ async function main(): Promise<void> {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   const { redact } = redaction(new Map([["API_KEY", "sk-123456789012"], ["OTHER_SECRET", "abcdefgh12345678"]]));
   const gateway = new Gateway({ NEURALINVERSE_GATEWAY_URL: url, JUPYTERHUB_API_TOKEN: "t" }, { guard: () => Promise.resolve(redact) });
-  const completer = new Completer(gateway, { restMs: 0 });
+  const completer = new Completer(gateway, { restMs: 0, longestRestMs: 0 });
   const neighbours = () => [1, 2, 3, 4, 5, 6].map((n) => ({ name: `n${n}.py`, text: source }));
   const bare: number[] = [];
   const ours: number[] = [];

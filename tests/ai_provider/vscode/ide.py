@@ -19,6 +19,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from neuralinverse_hub import wire
 
 SETTINGS = {
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
     "workbench.startupEditor": "none",
     "files.autoSave": "off",
     "git.openRepositoryInParentFolders": "never",
