@@ -26,20 +26,7 @@ from neuralinverse_hub.local.handover import ENV_HANDOVER, Handover
 from neuralinverse_hub.local.ports import free_port
 from neuralinverse_hub.settings import NeuralInverseHub, check_names
 
-__all__ = ["UPSTREAM_ENVIRONMENT", "configure"]
-
-UPSTREAM_ENVIRONMENT = ("AZURE_", "OPENAI_UPSTREAM_", "OLLAMA_HOST", "NEURALINVERSE_DEMO_MODEL_")
-"""Beginnings of the variables that hold upstream addresses and keys: the gateway gets them and nothing else does."""
-
-_NETWORK_ENVIRONMENT = (
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "https_proxy",
-    "no_proxy",
-)
+__all__ = ["configure"]
 
 
 def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
@@ -106,7 +93,7 @@ def _one_machine(c: Config, handover: Handover) -> None:
 
 
 def _gateway(environ: Mapping[str, str], marker: Mapping[str, str]) -> dict[str, Any]:
-    upstreams = {name: value for name, value in environ.items() if name.startswith(UPSTREAM_ENVIRONMENT)}
+    upstreams = {name: value for name, value in environ.items() if name.startswith(wire.UPSTREAM_ENVIRONMENT)}
     return _managed(wire.GATEWAY_SERVICE, "neuralinverse_hub.gateway", {**upstreams, **_network(environ), **marker})
 
 
@@ -129,7 +116,7 @@ def _managed(name: str, module: str, environment: Mapping[str, str]) -> dict[str
 
 def _network(environ: Mapping[str, str]) -> dict[str, str]:
     """How this machine reaches the internet: the hub does not hand these to its services by itself."""
-    return {name: environ[name] for name in _NETWORK_ENVIRONMENT if name in environ}
+    return {name: environ[name] for name in wire.NETWORK_ENVIRONMENT if name in environ}
 
 
 def _grant(c: Config, services: list[str]) -> None:

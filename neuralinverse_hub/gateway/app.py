@@ -28,6 +28,7 @@ from neuralinverse_hub.gateway.handlers import routes
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
 from neuralinverse_hub.gateway.spool import Spool
+from neuralinverse_hub.gateway.tasks import Classifier
 from neuralinverse_hub.gateway.upstreams import Patience, UpstreamClient, upstream_session
 
 __all__ = ["Gateway", "main"]
@@ -118,7 +119,8 @@ class Gateway(Application):
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT, then let answers under way finish."""
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._serve())
 
     async def open(self) -> str:
         """Start serving; the URL of the API, ending in ``/v1``."""
@@ -149,7 +151,9 @@ class Gateway(Application):
         metrics = Metrics(lambda: relay.gates)
         relay = Relay(client, lambda row, outcome: metrics.tried(row.name, outcome))
         stack.callback(relay.close)
-        self.parts = Parts(identity, directory, relay, metrics, self.record, heartbeat_s=self.heartbeat_s)
+        self.parts = Parts(
+            identity, directory, relay, metrics, Classifier.shipped(), self.record, heartbeat_s=self.heartbeat_s
+        )
         if self.ledger and self.spool_dir:
             take = import_item(self.ledger)
             spool = Spool(Path(self.spool_dir), take, lost=metrics.ledger_lost.inc)
@@ -214,7 +218,7 @@ class Gateway(Application):
             application,
             max_body_size=4 * BODY_LIMIT,
             max_header_size=64 * 1024,
-            body_timeout=120,
+            # Seconds a kept-alive connection may idle, and headers may take to arrive.
             idle_connection_timeout=120,
         )
         sockets = netutil.bind_sockets(parts.port or 0, address)
@@ -234,6 +238,15 @@ class Gateway(Application):
         loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(self.reload())))
         await stop.wait()
         await self.close()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where it is installed: the same behaviour for less CPU."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def main(argv: list[str] | None = None) -> None:

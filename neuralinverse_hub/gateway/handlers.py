@@ -24,8 +24,8 @@ from neuralinverse_hub.gateway.meter import usd
 from neuralinverse_hub.gateway.relay import Journey
 from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of
 from neuralinverse_hub.gateway.router import AUTO, Route, Table, route
-from neuralinverse_hub.gateway.stream import as_events
-from neuralinverse_hub.gateway.tasks import TASKS, classify
+from neuralinverse_hub.gateway.stream import as_events, compact
+from neuralinverse_hub.gateway.tasks import TASKS, Classifier, Decision
 
 __all__ = ["routes"]
 
@@ -71,9 +71,9 @@ class AnswerHandler(ApiHandler):
         """The ask in the body."""
         return self._read(self.body_json())
 
-    def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
+    def whole(self, answer: Answer) -> bytes:
         """A whole answer as this address gives it."""
-        return answer
+        return answer.body or compact(answer.whole)
 
     def event(self, piece: bytes) -> bytes:
         """Some events of a stream as this address gives them."""
@@ -82,11 +82,11 @@ class AnswerHandler(ApiHandler):
     async def _route(self, ask: Ask) -> Route:
         directory = self.parts.directory
         try:
-            return find_route(directory.table, ask)
+            return find_route(directory.table, self.parts.classifier, ask)
         except NoUpstream:
             # A model that was started a second ago should be found now and not in a while.
             await directory.look()
-            return find_route(directory.table, ask)
+            return find_route(directory.table, self.parts.classifier, ask)
 
     async def _answer(self, ask: Ask, path: Route) -> None:
         started = time.monotonic()
@@ -107,9 +107,8 @@ class AnswerHandler(ApiHandler):
 
     async def _send(self, ask: Ask, answer: Answer) -> None:
         if not ask.stream:
-            assert answer.whole is not None
             self.set_header("Content-Type", "application/json")
-            self.write(json.dumps(self.whole(answer.whole), ensure_ascii=False).encode("utf-8", "surrogatepass"))
+            self.write(self.whole(answer))
             return
         self._begin_events()
         if answer.whole is not None:
@@ -210,8 +209,9 @@ class ResponsesHandler(AnswerHandler):
         self._stream = ResponseStream(self._asked, self.request_id, int(time.time()))
         return self._read(body)
 
-    def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
-        return response_of(answer, self._asked, self.request_id, int(time.time()))
+    def whole(self, answer: Answer) -> bytes:
+        assert answer.whole is not None
+        return compact(response_of(answer.whole, self._asked, self.request_id, int(time.time())))
 
     def event(self, piece: bytes) -> bytes:
         return self._stream.feed(piece)
@@ -280,12 +280,12 @@ def waiting_comment(place: tuple[int, float] | None) -> bytes:
     return sse.comment(f"busy, {words} position={before + 1} wait_s={max(1, round(wait_s))}")
 
 
-def find_route(table: Table, ask: Ask) -> Route:
+def find_route(table: Table, classifier: Classifier, ask: Ask) -> Route:
     """The route of an ask, today."""
     return route(
         table,
         model=ask.model,
-        decide=lambda: classify(ask.question),
+        decide=lambda: classifier.decide(ask.question, ask.context),
         needs=ask.needs,
         prompt_tokens=ask.prompt_tokens,
         answer_tokens=ask.answer_tokens,
@@ -303,7 +303,7 @@ def model_cards(table: Table) -> list[dict[str, Any]]:
             path = route(
                 table,
                 model="general" if name == AUTO else name,
-                decide=lambda: classify(""),
+                decide=lambda: Decision("general", ""),
                 needs=frozenset({"chat"}),
                 prompt_tokens=1,
                 answer_tokens=1,

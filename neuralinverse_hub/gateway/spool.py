@@ -17,7 +17,7 @@ import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -30,9 +30,11 @@ __all__ = ["Ledger", "Spool", "from_line", "to_line"]
 Ledger = Callable[[Sequence[wire.UsageRecord]], Awaitable[None] | None]
 """Takes records over, some perhaps for the second time; raises when it could not."""
 
-WRITE_S: Final = 0.2
+WRITE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
 SEGMENT_RECORDS: Final = 1000
+
+_MEMBERS: Final = tuple(member.name for member in fields(wire.UsageRecord))
 
 log = logging.getLogger(__name__)
 
@@ -137,9 +139,11 @@ class Spool:
                 log.exception("a segment of usage records cannot be read; it is kept as %s.bad", segment.name)
                 segment.rename(segment.with_suffix(".bad"))
                 continue
-            done = self._ledger(records)
-            if inspect.isawaitable(done):
-                await done
+            if inspect.iscoroutinefunction(self._ledger):
+                await self._ledger(records)
+            else:
+                # A database that takes its time must not hold up the requests.
+                await asyncio.to_thread(self._ledger, records)
             segment.unlink()
 
     def _make_room(self) -> None:
@@ -161,7 +165,8 @@ class Spool:
 
 def to_line(record: wire.UsageRecord) -> str:
     """A record as one line of JSON; money and time as text, exactly."""
-    row: dict[str, Any] = asdict(record)
+    # Not `asdict`, which copies every value deeply.
+    row: dict[str, Any] = {name: getattr(record, name) for name in _MEMBERS}
     row["at"] = record.at.isoformat()
     row["usd"] = None if record.usd is None else str(record.usd)
     return json.dumps(row, separators=(",", ":")) + "\n"

@@ -37,7 +37,10 @@ _log = logging.getLogger(__name__)
 QUIET_S: Final = 0.2
 """A burst of writes is over when nothing has changed for this long …"""
 BURST_S: Final = 1.0
-"""… and is not waited for longer than this, so that somebody who never stops typing is protected too."""
+"""… and is not waited for longer than this. When pushes are quick, and the writing has not gone on for long, the wait is
+twice the time of a push at the least, so that not the host but the person decides how often there is one."""
+LONG_S: Final = 30.0
+"""Writing that goes on for longer than this is a program's, and is saved every `BURST_S`."""
 FLUSH_S: Final = 10.0
 """How long the end of the workspace may take."""
 FULL_SCAN_S: Final = 300.0
@@ -67,6 +70,9 @@ class Daemon:
         self._protected_at: float | None = None
         self._error: str | None = None
         self._why_no_watcher: str | None = None
+        self._took_s = 0.0
+        """How long the last snapshot and push took."""
+        self._writing_since = self._last_burst = 0.0
         self._failures = 0
         self._retry_at = 0.0
         self._scan_at = 0.0
@@ -88,10 +94,10 @@ class Daemon:
                 fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise SyncError(f"Another sync daemon already protects {self._config.folder}.") from None
+            self._listen_for_signals()
             alone.truncate(0)
             alone.write(f"{os.getpid()}\n")
             alone.flush()
-            self._listen_for_signals()
             if not self._restore():
                 return 3
             self._begin()
@@ -256,12 +262,17 @@ class Daemon:
         """Wait for a burst of writes to end, and for a Git command at work."""
         if self._watcher is None or self._changes is None or self._flush_asked:
             return
-        end = time.monotonic() + BURST_S
+        began = time.monotonic()
+        if began - self._last_burst > 2 * BURST_S:
+            self._writing_since = began
+        long = began - self._writing_since > LONG_S
+        end = began + (BURST_S if long else min(BURST_S, max(QUIET_S, 2 * self._took_s)))
         while not self._stopping and not self._flush_asked:
             left = end - time.monotonic()
             if left <= 0 or not self._wait(min(QUIET_S, left)):
                 break
             self._drain()
+        self._last_burst = time.monotonic()
         end = time.monotonic() + _LOCK_PATIENCE_S
         while self._worktree.locked() and time.monotonic() < end and not self._stopping:
             self._wait(0.05)
@@ -274,6 +285,7 @@ class Daemon:
         config = self._config
         changes = self._changes
         files_before = self._worktree.files
+        started = time.monotonic()
         try:
             with Pack(config.private) as pack:
                 if self._failures or not self._publisher.known:
@@ -321,6 +333,7 @@ class Daemon:
             return False
         self._failures, self._error, self._retry_at = 0, None, 0.0
         self._protected_at = drained_at
+        self._took_s = time.monotonic() - started
         self._say_how_it_is()
         return True
 

@@ -36,6 +36,7 @@ OURS: Final = objects.ESCAPE + b"/"
 IGNORED: Final = "ignored by Git"
 _TOO_LARGE: Final = "larger than {} MB"
 _UNREADABLE: Final = "cannot be read: {}"
+_DAMAGED: Final = "kept as it is, but damaged, so Git cannot use it: {}"
 _SPECIAL: Final = "not a file, a folder or a link"
 
 _SEARCHED_FOLDERS: Final = 200
@@ -137,6 +138,7 @@ class Worktree:
         """How many files the snapshot has."""
         self._git_dirs: set[bytes] = set()
         self._forced: dict[bytes, frozenset[bytes]] = {}
+        self._damaged: dict[bytes, str] = {}
         self._rules: dict[bytes, ignored.Rules] = {}
         self._pack: Pack | None = None
         self._now_ns = 0
@@ -226,7 +228,8 @@ class Worktree:
 
     def not_protected(self) -> dict[bytes, str]:
         """Paths that are not in the snapshot though nobody asked for that, and why."""
-        return {path: why for path, why in self._skipped() if why != IGNORED}
+        damaged = {_join(base, b".git"): why for base, why in self._damaged.items()}
+        return {path: why for path, why in self._skipped() if why != IGNORED} | damaged
 
     def ignored_paths(self) -> dict[bytes, str]:
         """Paths that are left out because they are ignored; `not_protected` does not repeat them."""
@@ -446,6 +449,7 @@ class Worktree:
                 self.watcher.forget(inside)
         if name == b".git":
             self._forced.pop(path, None)
+            self._damaged.pop(path, None)
         return held
 
     def _ignored(
@@ -502,6 +506,9 @@ class Worktree:
             work_tree = _join(self.root, base) if base else self.root
             rules = self._rules[base] = ignored.Rules(work_tree + b"/.git", work_tree)
             self._forced[base] = rules.tracked_though_ignored()
+            self._damaged.pop(base, None)
+            if rules.broken is not None:
+                self._damaged[base] = _DAMAGED.format(rules.broken)
         return rules
 
     # -- Git folders -----------------------------------------------------------------------------------------------

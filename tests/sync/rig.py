@@ -156,6 +156,7 @@ class Workspace:
         )
 
     def start(self) -> None:
+        (self.state / wire.SYNC_STATUS_FILE).unlink(missing_ok=True)
         with (self.place / "daemon.log").open("ab") as log:
             self.daemon = subprocess.Popen(
                 [sys.executable, "-m", "neuralinverse_hub.sync", "run"], env=self.env, stderr=log, stdout=log
@@ -179,12 +180,13 @@ class Workspace:
         assert self.daemon is not None
         asked_at = time.time()
         for _ in range(40):
+            assert self.daemon.poll() is None, self.log()
             self.daemon.send_signal(signal.SIGUSR1)
             end = time.monotonic() + 1.5
             while time.monotonic() < end:
                 status = self.status()
                 at = status.get("protected_at")
-                if at and datetime.fromisoformat(at).timestamp() >= asked_at and status["pending"] == 0:
+                if at and datetime.fromisoformat(at).timestamp() >= asked_at - 0.001 and status["pending"] == 0:
                     return
                 time.sleep(0.01)
         raise AssertionError(f"not flushed: {self.status()} {self.log()}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from sync_rig import git, picture, until
+from tests.sync.rig import git, picture, until
 
 PROGRAM = """
 import argparse, sys

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sync_rig import Host, TokenServer, Workspace, git, picture
+
+from tests.sync.rig import Host, TokenServer, Workspace, git, picture
 
 NAMES = ["a.txt", "b.txt", "dir/c.txt", "dir/deep/d.bin", "sp ace", "ünï.txt", "-dash", "tab\there", ":colon", "=ni=x"]
 REPOSITORIES = ["one", "two"]

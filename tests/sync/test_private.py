@@ -9,11 +9,11 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sync_rig import git, until
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.sync.errors import BadConfiguration
 from neuralinverse_hub.sync.sealed import CannotOpen, SealedFile, Sealer
+from tests.sync.rig import git, until
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 

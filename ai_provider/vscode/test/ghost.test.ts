@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Cache, Completer, type Place, multiline, similar, tidy, wanted } from "../src/ghost";
+import { Cache, Completer, Neighbourhood, type Place, multiline, tidy, wanted } from "../src/ghost";
 import { type Handler, against, chunk } from "./server";
 
 const at = (before: string, after = "", more: Partial<Place> = {}): Place => ({ language: "python", before, after, explicit: false, neighbours: () => [], ...more });
@@ -43,6 +43,7 @@ describe("tidy", () => {
 });
 
 describe("similar", () => {
+  const similar = (...given: Parameters<Neighbourhood["similar"]>) => new Neighbourhood().similar(...given);
   const place = at("def total_price(items):\n    return sum(item.price for item in items)\n\ndef total_weight(items):\n    ");
   test("finds the window that shares words, as comments of the language", () => {
     const text = similar(place, [
@@ -51,6 +52,12 @@ describe("similar", () => {
     ]);
     expect(text).toMatch(/^# From b\.py:\n# class Item:/);
     expect(text).not.toContain("getcwd");
+  });
+  test("sees that a file changed", () => {
+    const neighbourhood = new Neighbourhood();
+    const file = (text: string) => [{ name: "b.py", text }];
+    expect(neighbourhood.similar(place, file("nothing alike here"))).toBe("");
+    expect(neighbourhood.similar(place, file("total_price items price"))).toContain("total_price items price");
   });
   test("never takes more than its budget", () => {
     const text = similar(place, Array.from({ length: 9 }, (_, n) => ({ name: `${n}.py`, text: "total_price items price weight\n".repeat(20) })), 700);
@@ -68,6 +75,19 @@ describe("Cache", () => {
     expect(cache.get("retx", "\n")).toBeUndefined();
     expect(cache.get("return a + b", "\n")).toBeUndefined();
     expect(cache.get("return", "other")).toBeUndefined();
+  });
+  test("brackets that the editor closed by itself do not count as a change", () => {
+    const cache = new Cache();
+    cache.put("x = ", "\n", "sum(a[0])");
+    expect(cache.get("x = sum(", ")\n")).toBe("a[0]");
+    expect(cache.get("x = sum(a[", "])\n")).toBe("0");
+    expect(cache.get("x = sum(", "foo)\n")).toBeUndefined();
+  });
+  test("that there is nothing to show is known, too", () => {
+    const cache = new Cache();
+    cache.put("x", "", "");
+    expect(cache.get("x", "")).toBe("");
+    expect(cache.get("xy", "")).toBeUndefined();
   });
   test("keeps the newest", () => {
     const cache = new Cache(2);
@@ -89,7 +109,7 @@ describe("Completer", () => {
       seen.push(one);
       reply(one, request, response);
     });
-    return { completer: new Completer(gateway, { restMs: 5, ...timing }), seen };
+    return { completer: new Completer(gateway, { restMs: 5, longestRestMs: 5, ...timing }), seen };
   }
   const says = (text: string) => JSON.stringify({ model: "real-1", choices: [{ text, finish_reason: "stop" }] });
 
@@ -109,7 +129,7 @@ describe("Completer", () => {
   });
 
   test("a call that is cancelled while the keyboard is not at rest sends nothing", async () => {
-    const { completer, seen } = await before((_, __, response) => response.end(says("x")), { restMs: 50 });
+    const { completer, seen } = await before((_, __, response) => response.end(says("x")), { restMs: 50, longestRestMs: 50 });
     const abort = new AbortController();
     const first = completer.complete(at("ret"), abort.signal);
     abort.abort();
@@ -142,6 +162,22 @@ describe("Completer", () => {
     seen.length = 0;
     await completer.complete(at("goo(", ")"), never);
     expect(seen.map(({ url }) => url)).toEqual(["/v1/chat/completions"]);
+  });
+
+  test("waits longer for those who type slower, up to a limit", async () => {
+    let now = 1_000;
+    const { completer, seen } = await before((_, __, response) => response.end(says("x")), { restMs: 5, longestRestMs: 60, now: () => now });
+    for (let key = 0; key < 40; key++) {
+      now += 50;
+      const abort = new AbortController();
+      const call = completer.complete(at(`abc${"d".repeat(key)}`), abort.signal);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      abort.abort();
+      await call;
+    }
+    // In the beginning 10 ms were longer than the rest it waited for; once it knew the gaps of 50 ms, no more.
+    expect(seen.length).toBeGreaterThan(0);
+    expect(seen.length).toBeLessThan(20);
   });
 
   test("after a failure nothing is asked for a while", async () => {

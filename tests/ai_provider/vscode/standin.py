@@ -38,6 +38,8 @@ class Gateway:
     asked: list[dict[str, Any]] = field(default_factory=list)
     completions: list[dict[str, Any]] = field(default_factory=list)
     completion: str = ""
+    completion_s: float = 0.0
+    """How long a completion takes, like an upstream that thinks that long."""
     has_completions: bool = True
     unauthorized: int = 0
     dropped: int = 0
@@ -86,6 +88,11 @@ class Gateway:
         if not self.has_completions:
             return web.json_response({"error": {"message": "no such path"}}, status=404)
         self.completions.append(await request.json())
+        try:
+            await asyncio.sleep(self.completion_s)
+        except asyncio.CancelledError:
+            self.dropped += 1
+            raise
         return web.json_response(
             {"model": MODEL, "choices": [{"index": 0, "text": self.completion, "finish_reason": "stop"}]}
         )

@@ -19,6 +19,9 @@ KEY = "stand-in-azure-key"
 FILTER_RESULT = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
 
 
+DETECTIONS = {name: {"filtered": False, "detected": False} for name in ("jailbreak", "indirect_attack")}
+
+
 @dataclass
 class Fault:
     """What the next ``times`` requests to ``deployment`` (None: any) meet instead of an answer."""
@@ -209,7 +212,7 @@ class Azure:
                 }
             ],
             "usage": self.usage(body),
-            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": FILTER_RESULT}],
+            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {**FILTER_RESULT, **DETECTIONS}}],
         }
 
     def tool_call(self, body: dict[str, Any]) -> dict[str, Any]:
