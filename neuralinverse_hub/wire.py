@@ -124,6 +124,8 @@ class ModelCard(TypedDict):
     """Real name of the model that answers today, e.g. ``SmolLM2-135M-Instruct (demo model)``; None: nobody does."""
     upstream: str | None
     description: NotRequired[str]
+    window: NotRequired[int]
+    """Tokens that who answers today reads at once, question and answer together."""
 
 
 # -- sync status: sync writes it, the IDE and the Lab show it ---------------------------------------------------------
