@@ -108,6 +108,8 @@ class Model:
     kind: str
     served_by: str | None
     description: str = ""
+    window: int | None = None
+    """Tokens it reads at once, question and answer together; None: the gateway does not say."""
 
 
 def models_of(body: Any) -> list[Model]:
@@ -121,6 +123,7 @@ def models_of(body: Any) -> list[Model]:
                 kind=str(card.get("kind", "model")),
                 served_by=card.get("served_by"),
                 description=str(card.get("description") or ""),
+                window=card.get("window"),
             )
         )
     return listed

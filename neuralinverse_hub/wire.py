@@ -124,12 +124,17 @@ class ModelCard(TypedDict):
     """Real name of the model that answers today, e.g. ``SmolLM2-135M-Instruct (demo model)``; None: nobody does."""
     upstream: str | None
     description: NotRequired[str]
+    window: NotRequired[int]
+    """Tokens that who answers today reads at once, question and answer together."""
 
 
 # -- sync status: sync writes it, the IDE and the Lab show it ---------------------------------------------------------
 
 SYNC_STATUS_FILE: Final = "sync.json"
 """File below ``NEURALINVERSE_STATE``; replaced atomically, so a reader never sees half of it."""
+
+SYNC_SOCKET: Final = "sync.sock"
+"""UNIX socket below ``NEURALINVERSE_STATE``; ``GET /`` on it answers with the content of ``SYNC_STATUS_FILE``."""
 
 SyncState = Literal["restoring", "protected", "saving", "behind", "stopped"]
 

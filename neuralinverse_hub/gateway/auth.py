@@ -80,7 +80,7 @@ def caller_from(user: dict[str, Any], service: str) -> Caller:
         )
     servers = sorted(scope.partition("=")[2] for scope in scopes if scope.startswith("access:servers!server="))
     workspace = servers[0].partition("/")[2] if len(servers) == 1 else ""
-    admin = bool(user.get("admin")) or "admin:users" in scopes
+    admin = bool(user.get("admin")) or bool(scopes & {"admin-ui", "admin:users"})
     return Caller(str(user.get("name") or "unknown"), workspace or wire.DEFAULT_WORKSPACE, admin)
 
 
