@@ -118,7 +118,8 @@ def _entries(config: Config, host: GitHost) -> list[_Entry]:
                 known = found.get((seconds, tree))
                 if known is None or not known.files:
                     found[seconds, tree] = entry
-    return sorted(found.values(), key=lambda entry: (entry.at, entry.commit), reverse=True)
+    # Stable: of one second's snapshots the later one stays first, as the log has it.
+    return sorted(found.values(), key=lambda entry: entry.at, reverse=True)
 
 
 def _find(config: Config, host: GitHost, wanted: str) -> _Entry:
