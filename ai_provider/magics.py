@@ -299,7 +299,7 @@ class AiMagics(Magics):
 
 def load_ipython_extension(shell: Any) -> None:
     """Give the kernel ``%ai`` and ``%%ai``; a second call changes nothing."""
-    if any(isinstance(known, AiMagics) for known in shell.magics_manager.registry.values()):
+    if AiMagics.__name__ in shell.magics_manager.registry:  # by its name: the workspace loads a copy of its own
         return
     magics = AiMagics(shell)
     shell.register_magics(magics)
