@@ -110,6 +110,8 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
             question = Question(messages, self._model)
             async with self._gateway().ask(question) as answer:
                 async for new in answer:
+                    if not new.text:
+                        self.set_status(f"is waiting: {new.waiting}" if new.waiting else "is thinking...")
                     yield new.text
                 who = " · ".join(filter(None, (answer.model or self._model, answer.task, note)))
                 if not answer.text.strip():
