@@ -20,10 +20,10 @@ from neuralinverse_hub.gateway.answers import Answer
 from neuralinverse_hub.gateway.asks import Ask, chat_ask, completion_ask, embedding_ask
 from neuralinverse_hub.gateway.edge import ApiHandler, Parts
 from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NoUpstream, UnknownModel
-from neuralinverse_hub.gateway.meter import usd
+from neuralinverse_hub.gateway.meter import Usage, usd
 from neuralinverse_hub.gateway.relay import Journey
 from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of
-from neuralinverse_hub.gateway.router import AUTO, Route, Table, route
+from neuralinverse_hub.gateway.router import AUTO, Route, Table, Way, route
 from neuralinverse_hub.gateway.stream import as_events, compact
 from neuralinverse_hub.gateway.tasks import TASKS, Classifier, Decision
 
@@ -92,7 +92,11 @@ class AnswerHandler(ApiHandler):
         started = time.monotonic()
         journey = Journey()
         work = self.parts.relay.answer(ask, path, self.caller.person, self.trace(), journey)
-        answer = await (self._with_heartbeats(work, journey) if ask.stream else work)
+        try:
+            answer = await (self._with_heartbeats(work, journey) if ask.stream else work)
+        except BaseException as error:
+            self._record_nothing(path, journey, ask, time.monotonic() - started, error)
+            raise
         first = time.monotonic() - started
         try:
             self._disclose(path, answer)
@@ -168,13 +172,34 @@ class AnswerHandler(ApiHandler):
             return
         for name, value in shown.items():
             self.set_header(name, value)
-        self.set_header("x-request-id", self.request_id)
 
     def _record(self, path: Route, answer: Answer, first: float, duration: float) -> None:
-        usage = answer.usage
-        assert usage is not None
+        assert answer.usage is not None
+        status: Literal["complete", "partial"] = "complete" if answer.complete else "partial"
+        self._hand_over(path, answer.way, answer.usage, status, first, duration, answer.retries)
+
+    def _record_nothing(self, path: Route, journey: Journey, ask: Ask, duration: float, error: BaseException) -> None:
+        """The record of a request that got no answer, if an upstream was asked at all.
+
+        A client that left while the upstream was at work is billed for its prompt all the same; a failure is free.
+        """
+        if journey.way is None:
+            return
+        left = isinstance(error, asyncio.CancelledError)
+        usage = Usage(ask.prompt_tokens if left else 0, 0, exact=False)
+        self._hand_over(path, journey.way, usage, "partial" if left else "failed", None, duration, journey.retries)
+
+    def _hand_over(
+        self,
+        path: Route,
+        way: Way,
+        usage: Usage,
+        status: Literal["complete", "partial", "failed"],
+        first: float | None,
+        duration: float,
+        retries: int,
+    ) -> None:
         at = datetime.now(UTC)
-        way = answer.way
         self.parts.record(
             wire.UsageRecord(
                 request_id=self.request_id,
@@ -192,8 +217,8 @@ class AnswerHandler(ApiHandler):
                 usd=usd(way.deployment.prices_for(way.model), usage, at.date()),
                 first_token_s=first,
                 duration_s=duration,
-                status="complete" if answer.complete else "partial",
-                retries=answer.retries,
+                status=status,
+                retries=retries,
             )
         )
 

@@ -95,6 +95,9 @@ async def test_a_client_that_leaves_before_the_answer_aborts_too(gateway: Runnin
         async with asyncio.timeout(0.3), gateway.post(prompt()) as response:
             await response.read()
     await until(lambda: azure.seen[0].aborted)
+    record = await until(lambda: gateway.records and gateway.records[0])
+    assert (record.status, record.output_tokens, record.first_token_s) == ("partial", 0, None)
+    assert record.input_tokens > 0
 
 
 async def test_a_broken_deployment_is_passed_over_before_the_first_byte(gateway: Running, azure: Azure) -> None:
@@ -132,6 +135,7 @@ async def test_when_every_way_is_broken_the_error_names_each_cause(gateway: Runn
         assert response.status == 503
         message = (await response.json())["error"]["message"]
     assert "azure/my-r1 answered 500" in message and "azure/Mistral-Large-3 answered 500" in message
+    assert (gateway.records[0].status, gateway.records[0].usd) == ("failed", 0)
 
 
 async def test_a_content_filter_is_told_and_not_tried_elsewhere(gateway: Running, azure: Azure) -> None:
