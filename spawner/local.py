@@ -7,10 +7,13 @@ they do not protect them from each other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 from jupyterhub.spawner import SimpleLocalProcessSpawner
@@ -21,6 +24,14 @@ from spawner.names import folder_name
 from spawner.workspace import WorkspaceMixin
 
 __all__ = ["LocalWorkspaceSpawner"]
+
+
+class WorkspaceEnded(Exception):
+    """The workspace ended while it started. ``jupyterhub_message`` is what the hub shows to the person."""
+
+    def __init__(self, code: int, log_file: Path) -> None:
+        super().__init__(f"the workspace ended with exit code {code} while it started; see {log_file}")
+        self.jupyterhub_message = f"Your workspace ended while it started (exit code {code}). Its log: {log_file}"
 
 
 class LocalWorkspaceSpawner(WorkspaceMixin, SimpleLocalProcessSpawner):  # type: ignore[misc]  # no types
@@ -56,8 +67,19 @@ class LocalWorkspaceSpawner(WorkspaceMixin, SimpleLocalProcessSpawner):  # type:
         return None
 
     async def start(self) -> Any:
+        """Start the workspace and return when its server listens, or say at once that it ended instead."""
         await self._sweep()
-        return await super().start()
+        log_file = Path(self.home_dir, "workspace.log")
+        with await asyncio.to_thread(_fresh_log, log_file) as log:
+            own = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
+            self.popen_kwargs = {**self.popen_kwargs, **own}  # type: ignore[has-type]  # the spawner's
+            address = await super().start()
+        # The hub itself would wait its whole http_timeout for a process that is already gone.
+        while (code := await self.poll()) is None:
+            if await _listens(*address):
+                return address
+            await asyncio.sleep(0.05)
+        raise WorkspaceEnded(code, log_file)
 
     async def stop(self, now: bool = False) -> None:
         await super().stop(now=now)
@@ -85,6 +107,23 @@ class LocalWorkspaceSpawner(WorkspaceMixin, SimpleLocalProcessSpawner):  # type:
             except psutil.NoSuchProcess:
                 continue
         await asyncio.to_thread(psutil.wait_procs, left, 5)
+
+
+def _fresh_log(path: Path) -> BinaryIO:
+    """An empty log for this start; that of the start before stays beside it, as ``workspace.log.1``."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(path.with_suffix(".log.1"))
+    return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+async def _listens(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _is_restoring(status: Path, generation: int) -> bool:

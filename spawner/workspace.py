@@ -34,16 +34,13 @@ class WorkspaceMixin(HasTraits):
     # What the spawner beside it brings.
     name: str
     user: Any
-    server: Any
+    public_url: str
 
     gateway_url = Unicode(
         "", help="Base URL of the AI gateway as a workspace reaches it, ending in ``/v1``. Empty: no AI."
     ).tag(config=True)
     git_url = Unicode(
         "", help="Base URL of the Git host as a workspace reaches it. Empty: saved work is not kept in Git."
-    ).tag(config=True)
-    public_url = Unicode(
-        "", help="Base URL people's browsers use for this hub, for links from VS Code to JupyterLab."
     ).tag(config=True)
 
     generation = Integer(0, help="Grows with every start; what a stale workspace pushes is refused by it.")
@@ -85,7 +82,7 @@ class WorkspaceMixin(HasTraits):
             owner = quote(self.user.name, safe="")
             env[wire.ENV_GIT_REMOTE] = f"{self.git_url.rstrip('/')}/{owner}/{wire.WORKSPACE_REPOSITORY}.git"
         if self.public_url:
-            env[wire.ENV_LAB_URL] = f"{self.public_url.rstrip('/')}{self.server.base_url}lab"
+            env[wire.ENV_LAB_URL] = f"{self.public_url.rstrip('/')}/lab"
         return env
 
     async def start(self) -> Any:

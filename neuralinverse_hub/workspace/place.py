@@ -19,7 +19,7 @@ the shield in the status bar below shows it. Stop the workspace, lose the machin
 
 Try this first:
 
-1. **Ask the AI in the editor.** Select the function below, press `Ctrl+Alt+A` (or right-click, *Ask Neural Inverse*).
+1. **Ask the AI in the editor.** Select the function below, press `Ctrl+K` `A` (or right-click, *Ask Neural Inverse*).
 2. **Chat.** Run *Neural Inverse: Open chat* from the command palette (`Ctrl+Shift+P`), or write `@neuralinverse` in it.
 3. **Open JupyterLab**: *JupyterLab* in the status bar. In any notebook: `%%ai coding` and, below it, your question.
 

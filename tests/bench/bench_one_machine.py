@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
-from nbclient import NotebookClient
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from tests.bench.figures import finish, median, percentile, table  # noqa: E402
 from tests.chromium import launch  # noqa: E402
-from tests.e2e.pages import log_in, open_vscode  # noqa: E402
+from tests.e2e.pages import explorer_shows, log_in  # noqa: E402
+from tests.notebooks import run  # noqa: E402
 from tests.one_machine import OneMachine, eventually  # noqa: E402
 
 
@@ -68,7 +67,7 @@ def seconds_to_explorer(browser: Browser, machine: OneMachine, user: str) -> flo
     page.goto(machine.url)
     started = time.perf_counter()
     log_in(page, machine, user)
-    open_vscode(page)
+    explorer_shows(page)
     took = time.perf_counter() - started
     context.close()
     return took
@@ -76,30 +75,8 @@ def seconds_to_explorer(browser: Browser, machine: OneMachine, user: str) -> flo
 
 def seconds_to_first_token(machine: OneMachine, user: str) -> float:
     """From the execution of an ``%%ai`` cell, in a kernel that runs already, to the first text in its output."""
-    notebook = nbformat.v4.new_notebook(
-        cells=[
-            nbformat.v4.new_code_cell("1"),
-            nbformat.v4.new_code_cell("%%ai coding\nSay hello in Python"),
-        ]
-    )
-    times: dict[str, float] = {}
-
-    class Timed(NotebookClient):  # type: ignore[misc]  # nbclient's traits
-        def process_message(self, msg, cell, cell_index):  # type: ignore[no-untyped-def]
-            if cell_index == 1 and msg["msg_type"] in ("stream", "display_data", "update_display_data"):
-                if any(str(value).strip() for value in msg["content"].get("data", {}).values()) or msg["content"].get(
-                    "text"
-                ):
-                    times.setdefault("text", time.perf_counter())
-            return super().process_message(msg, cell, cell_index)
-
-    client = Timed(notebook, timeout=120, kernel_name="python3")
-    environment = machine.environment(user)
-    with client.setup_kernel(env=environment, cwd=str(machine.folder(user))):
-        client.execute_cell(notebook.cells[0], 0)
-        started = time.perf_counter()
-        client.execute_cell(notebook.cells[1], 1)
-    return times["text"] - started
+    _, asked = run(machine.environment(user), machine.folder(user), "1", "%%ai coding\nSay hello in Python")
+    return asked.first_s
 
 
 def seconds_to_host(machine: OneMachine, user: str, number: int) -> float:

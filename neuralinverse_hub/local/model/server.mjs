@@ -1,7 +1,7 @@
 // The demo model behind OpenAI's API, for this machine only: chat/completions, completions, models, healthz.
 //
-//   node server.mjs --runtime <node-llama-cpp/dist/index.js> --weights <file.gguf> [--port 0] [--threads 2]
-//                   [--context 8192] [--exit-with-stdin]
+//   node server.mjs --runtime <node-llama-cpp/dist/index.js> --weights <file.gguf> [--port 0] [--threads 1]
+//                   [--context 4096] [--exit-with-stdin]
 //
 // Listens on 127.0.0.1, then loads; requests that come meanwhile wait. Prints one JSON line, {"port": …}, once it
 // listens. The bearer key comes from the environment variable NEURALINVERSE_DEMO_MODEL_KEY.
@@ -22,8 +22,8 @@ const { values: settings } = parseArgs({
     runtime: { type: "string" },
     weights: { type: "string" },
     port: { type: "string", default: "0" },
-    threads: { type: "string", default: "2" },
-    context: { type: "string", default: "8192" },
+    threads: { type: "string", default: "1" },
+    context: { type: "string", default: "4096" },
     "exit-with-stdin": { type: "boolean", default: false },
   },
 });

@@ -1,0 +1,96 @@
+"""Puts ``%%ai`` into every Python kernel of a workspace, also of virtual environments that do not have our packages.
+
+IPython runs the files of ``~/.ipython/profile_default/startup`` in every kernel of every environment. Ours imports the
+magics from where we are installed, by their paths: nothing is added to ``sys.path``, so a kernel never sees a library of
+ours instead of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from string import Template
+
+__all__ = ["FILE_NAME", "MARK", "install", "text"]
+
+FILE_NAME = "00-neuralinverse.py"
+
+MARK = "# Written by neuralinverse-hub at every start of the workspace."
+"""First line of our copy; a file without it belongs to the person."""
+
+TEMPLATE = Template("""\
+$mark
+# It gives this kernel %%ai and %ai. To keep your own version, remove the first line.
+
+
+def _neuralinverse():
+    import importlib.machinery
+    import importlib.util
+    import os
+    import sys
+
+    shell = get_ipython()  # noqa: F821
+    try:
+        for name, folder in $packages:
+            if name in sys.modules or importlib.util.find_spec(name) is not None:
+                continue  # this environment has it
+            spec = importlib.util.spec_from_file_location(
+                name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+            )
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            spec.loader.exec_module(module)
+        from ai_provider import magics
+
+        magics.load_ipython_extension(shell)
+    except Exception:
+        # A kernel without %%ai is better than a kernel that does not start.
+        try:
+            import traceback
+
+            with open(os.path.join(shell.profile_dir.log_dir, "neuralinverse.log"), "w") as log:
+                log.write("%%ai could not be loaded into " + sys.executable + "\\n" + traceback.format_exc())
+        except Exception:
+            pass
+
+
+_neuralinverse()
+del _neuralinverse
+""")
+
+
+def text() -> str:
+    """The content of the startup file, for the packages as they are installed here."""
+    import neuralinverse_hub
+
+    here = Path(__file__).resolve().parent
+    hub = Path(str(neuralinverse_hub.__file__)).resolve().parent
+    return TEMPLATE.substitute(mark=MARK, packages=repr([("neuralinverse_hub", str(hub)), ("ai_provider", str(here))]))
+
+
+def install(home: Path) -> Path:
+    """Where the startup file of ``home`` is: ours, up to date, or the person's own, which is left alone.
+
+    The file is replaced atomically, so a kernel that starts meanwhile reads the old or the new one. Raises ``OSError``
+    when ``home`` cannot be written.
+    """
+    folder = home / ".ipython" / "profile_default" / "startup"
+    path = folder / FILE_NAME
+    wanted = text()
+    try:
+        present = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        present = None
+    if present == wanted or (present is not None and not present.startswith(MARK)):
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".neuralinverse-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(wanted)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path

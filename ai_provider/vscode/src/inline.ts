@@ -1,0 +1,80 @@
+/** Ghost text while typing, in files and notebook cells, and nowhere else: not in the chat box, not in a commit message. */
+import * as vscode from "vscode";
+import { nameOf } from "./context";
+import { GatewayError } from "./gateway";
+import { Completer, type Neighbour } from "./ghost";
+import { isSecretPath } from "./secrets";
+import type { StatusBar } from "./status";
+import type { Vault } from "./vault";
+
+const WHERE: vscode.DocumentSelector = [{ scheme: "file" }, { scheme: "vscode-notebook-cell" }];
+const MOST_NEIGHBOURS = 6;
+const LONGEST_CHARS = 2_000_000;
+
+export class Inline implements vscode.InlineCompletionItemProvider {
+  constructor(
+    readonly completer: Completer,
+    readonly vault: Vault,
+    readonly status: StatusBar,
+  ) {}
+
+  register(): vscode.Disposable {
+    return vscode.languages.registerInlineCompletionItemProvider(WHERE, this);
+  }
+
+  async provideInlineCompletionItems(
+    document: vscode.TextDocument,
+    position: vscode.Position,
+    context: vscode.InlineCompletionContext,
+    token: vscode.CancellationToken,
+  ): Promise<vscode.InlineCompletionItem[]> {
+    if (context.selectedCompletionInfo || isSecretPath(document.uri.path)) return [];
+    const text = document.getText().replaceAll("\r\n", "\n");
+    if (text.length > LONGEST_CHARS) return [];
+    const before = document.getText(new vscode.Range(new vscode.Position(0, 0), position)).replaceAll("\r\n", "\n");
+    const abort = new AbortController();
+    token.onCancellationRequested(() => abort.abort());
+    try {
+      const shown = await this.completer.complete(
+        {
+          language: document.languageId,
+          before: cellsAbove(document) + before,
+          after: text.slice(before.length),
+          explicit: context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke,
+          neighbours: () => neighbours(document),
+        },
+        abort.signal,
+      );
+      this.status.completions(undefined);
+      if (!shown || token.isCancellationRequested) return [];
+      if (shown.model) this.status.answeredBy(shown.model);
+      return [new vscode.InlineCompletionItem(await this.vault.restore(shown.text), new vscode.Range(position, position))];
+    } catch (error) {
+      // Nobody wants a message at every key; the status bar says why nothing is suggested.
+      if (error instanceof GatewayError) this.status.completions(error.message);
+      else throw error;
+      return [];
+    }
+  }
+}
+
+/** The code cells above a notebook's cell, which its code goes on from; nothing for a file. */
+function cellsAbove(document: vscode.TextDocument): string {
+  if (document.uri.scheme !== "vscode-notebook-cell") return "";
+  const notebook = vscode.workspace.notebookDocuments.find((each) => each.getCells().some((cell) => cell.document === document));
+  const above: string[] = [];
+  for (const cell of notebook?.getCells() ?? []) {
+    if (cell.document === document) break;
+    if (cell.kind === vscode.NotebookCellKind.Code) above.push(cell.document.getText().replaceAll("\r\n", "\n"));
+  }
+  return above.length > 0 ? `${above.join("\n\n")}\n\n` : "";
+}
+
+/** Open files of the same language, those that are visible first. */
+function neighbours(document: vscode.TextDocument): Neighbour[] {
+  const visible = vscode.window.visibleTextEditors.map((editor) => editor.document);
+  return [...new Set([...visible, ...vscode.workspace.textDocuments])]
+    .filter((other) => other !== document && other.uri.scheme === "file" && other.languageId === document.languageId && !isSecretPath(other.uri.path))
+    .slice(0, MOST_NEIGHBOURS)
+    .map((other) => ({ name: nameOf(other.uri), text: other.getText() }));
+}

@@ -1,0 +1,192 @@
+import { describe, expect, test } from "vitest";
+import { Cache, Completer, Neighbourhood, type Place, multiline, tidy, wanted } from "../src/ghost";
+import { type Handler, against, chunk } from "./server";
+
+const at = (before: string, after = "", more: Partial<Place> = {}): Place => ({ language: "python", before, after, explicit: false, neighbours: () => [], ...more });
+const never = new AbortController().signal;
+
+describe("wanted", () => {
+  test.each([["def add(a, b):\n    ", ""], ["foo(bar", ")"], ["x = [1, ", "]:\nmore"]])("%j before %j", (before, after) => {
+    expect(wanted(at(before, after))).toBe(true);
+  });
+  test.each([["", ""], ["  \n", ""], ["val", "ue = 3"], ["x = ", "y + 1"]])("not at %j before %j", (before, after) => {
+    expect(wanted(at(before, after))).toBe(false);
+  });
+  test("always when the person asks for it", () => {
+    expect(wanted(at("", "", { explicit: true }))).toBe(true);
+  });
+});
+
+test.each([
+  ["def f(x):\n    ", "", true],
+  ["def f(x):", "\n", true],
+  ["if (a) {", "", true],
+  ["x = fo", "", false],
+  ["f(", ")", false],
+])("several lines after %j before %j: %j", (before, after, expected) => {
+  expect(multiline(before, after)).toBe(expected);
+});
+
+describe("tidy", () => {
+  test.each([
+    ["return a + b\n\ndef other():", "    ", "", false, "return a + b"],
+    ["```python\nreturn a + b\n```", "    ", "", true, "return a + b"],
+    ["x = foo(1)", "x = fo", "", false, "o(1)"],
+    ["bar)", "foo(", ")", false, "bar"],
+    ["bar):", "foo(", "):", false, "bar"],
+    ["  \n ", "x", "", true, ""],
+    ["a = 1\nb = 2\nreturn total", "", "\n\nreturn total\n", true, "a = 1\nb = 2"],
+    ["again\r\nagain\r\nagain\r\nagain", "", "", true, "again\nagain"],
+  ])("%j after %j before %j", (raw, before, after, several, expected) => {
+    expect(tidy(raw, before, after, several)).toBe(expected);
+  });
+});
+
+describe("similar", () => {
+  const similar = (...given: Parameters<Neighbourhood["similar"]>) => new Neighbourhood().similar(...given);
+  const place = at("def total_price(items):\n    return sum(item.price for item in items)\n\ndef total_weight(items):\n    ");
+  test("finds the window that shares words, as comments of the language", () => {
+    const text = similar(place, [
+      { name: "a.py", text: "import os\nprint(os.getcwd())\n" },
+      { name: "b.py", text: "class Item:\n    price: float\n    weight: float\n\nitems: list[Item] = []\n" },
+    ]);
+    expect(text).toMatch(/^# From b\.py:\n# class Item:/);
+    expect(text).not.toContain("getcwd");
+  });
+  test("sees that a file changed", () => {
+    const neighbourhood = new Neighbourhood();
+    const file = (text: string) => [{ name: "b.py", text }];
+    expect(neighbourhood.similar(place, file("nothing alike here"))).toBe("");
+    expect(neighbourhood.similar(place, file("total_price items price"))).toContain("total_price items price");
+  });
+  test("never takes more than its budget", () => {
+    const text = similar(place, Array.from({ length: 9 }, (_, n) => ({ name: `${n}.py`, text: "total_price items price weight\n".repeat(20) })), 700);
+    expect(text.length).toBeGreaterThan(0);
+    expect(text.length).toBeLessThanOrEqual(710);
+  });
+});
+
+describe("Cache", () => {
+  test("what is left of an answer that is typed needs no request", () => {
+    const cache = new Cache();
+    cache.put("ret", "\n", "urn a + b");
+    expect(cache.get("ret", "\n")).toBe("urn a + b");
+    expect(cache.get("return", "\n")).toBe(" a + b");
+    expect(cache.get("retx", "\n")).toBeUndefined();
+    expect(cache.get("return a + b", "\n")).toBeUndefined();
+    expect(cache.get("return", "other")).toBeUndefined();
+  });
+  test("brackets that the editor closed by itself do not count as a change", () => {
+    const cache = new Cache();
+    cache.put("x = ", "\n", "sum(a[0])");
+    expect(cache.get("x = sum(", ")\n")).toBe("a[0]");
+    expect(cache.get("x = sum(a[", "])\n")).toBe("0");
+    expect(cache.get("x = sum(", "foo)\n")).toBeUndefined();
+  });
+  test("that there is nothing to show is known, too", () => {
+    const cache = new Cache();
+    cache.put("x", "", "");
+    expect(cache.get("x", "")).toBe("");
+    expect(cache.get("xy", "")).toBeUndefined();
+  });
+  test("keeps the newest", () => {
+    const cache = new Cache(2);
+    for (const word of ["a", "b", "c"]) cache.put(word, "", "x");
+    expect(["a", "b", "c"].map((word) => cache.get(word, ""))).toEqual([undefined, "x", "x"]);
+  });
+});
+
+describe("Completer", () => {
+  interface Seen {
+    url: string | undefined;
+    body: { prompt?: string; suffix?: string; stop?: string[] };
+  }
+  /** A completer before a server that answers `reply`, and what the server was asked. */
+  async function before(reply: (seen: Seen, ...rest: Parameters<Handler>) => void, timing = {}): Promise<{ completer: Completer; seen: Seen[] }> {
+    const seen: Seen[] = [];
+    const gateway = await against((request, response) => {
+      const one = { url: request.url, body: JSON.parse(request.text) as Seen["body"] };
+      seen.push(one);
+      reply(one, request, response);
+    });
+    return { completer: new Completer(gateway, { restMs: 5, longestRestMs: 5, ...timing }), seen };
+  }
+  const says = (text: string) => JSON.stringify({ model: "real-1", choices: [{ text, finish_reason: "stop" }] });
+
+  test("asks for what follows and shows it", async () => {
+    const { completer, seen } = await before((_, __, response) => response.end(says("urn 1\nmore")));
+    expect(await completer.complete(at("def f():\n    ret"), never)).toEqual({ text: "urn 1", model: "real-1" });
+    expect(seen).toMatchObject([{ url: "/v1/completions", body: { model: "coding", prompt: "def f():\n    ret", stop: ["\n"] } }]);
+    expect(seen[0]?.body).not.toHaveProperty("suffix");
+  });
+
+  test("the same place again, and typing on, cost no request", async () => {
+    const { completer, seen } = await before((_, __, response) => response.end(says("urn 1")));
+    await completer.complete(at("ret"), never);
+    expect(await completer.complete(at("ret"), never)).toEqual({ text: "urn 1", model: undefined });
+    expect(await completer.complete(at("retu"), never)).toEqual({ text: "rn 1", model: undefined });
+    expect(seen).toHaveLength(1);
+  });
+
+  test("a call that is cancelled while the keyboard is not at rest sends nothing", async () => {
+    const { completer, seen } = await before((_, __, response) => response.end(says("x")), { restMs: 50, longestRestMs: 50 });
+    const abort = new AbortController();
+    const first = completer.complete(at("ret"), abort.signal);
+    abort.abort();
+    expect(await first).toBeUndefined();
+    await completer.complete(at("retu"), never);
+    expect(seen.map((one) => one.body.prompt)).toEqual(["retu"]);
+  });
+
+  test("a call that is cancelled after it was sent closes its connection", async () => {
+    const abort = new AbortController();
+    let gone: () => void = () => undefined;
+    const closed = new Promise<void>((resolve) => {
+      gone = resolve;
+    });
+    const { completer } = await before((_, request) => {
+      request.socket.on("close", gone);
+      abort.abort();
+    });
+    expect(await completer.complete(at("ret"), abort.signal)).toBeUndefined();
+    await closed;
+  });
+
+  test("models that cannot fill gaps are asked to go on, those that cannot go on are asked in chat; both is learned", async () => {
+    const { completer, seen } = await before(({ url, body }, _, response) => {
+      if (url === "/v1/completions") response.writeHead(400).end(JSON.stringify({ error: { message: "cannot" } }));
+      else response.end(chunk({ content: body.suffix ?? "answer" }, "stop"));
+    });
+    expect(await completer.complete(at("foo(", ")"), never)).toMatchObject({ text: "answer" });
+    expect(seen.map(({ url, body }) => [url, "suffix" in body])).toEqual([["/v1/completions", true], ["/v1/completions", false], ["/v1/chat/completions", false]]);
+    seen.length = 0;
+    await completer.complete(at("goo(", ")"), never);
+    expect(seen.map(({ url }) => url)).toEqual(["/v1/chat/completions"]);
+  });
+
+  test("waits longer for those who type slower, up to a limit", async () => {
+    let now = 1_000;
+    const { completer, seen } = await before((_, __, response) => response.end(says("x")), { restMs: 5, longestRestMs: 60, now: () => now });
+    for (let key = 0; key < 40; key++) {
+      now += 50;
+      const abort = new AbortController();
+      const call = completer.complete(at(`abc${"d".repeat(key)}`), abort.signal);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      abort.abort();
+      await call;
+    }
+    // In the beginning 10 ms were longer than the rest it waited for; once it knew the gaps of 50 ms, no more.
+    expect(seen.length).toBeGreaterThan(0);
+    expect(seen.length).toBeLessThan(20);
+  });
+
+  test("after a failure nothing is asked for a while", async () => {
+    let now = 1_000_000;
+    const { completer, seen } = await before((_, __, response) => response.writeHead(503).end(), { now: () => now, pauseMs: 1_000 });
+    await expect(completer.complete(at("ret"), never)).rejects.toThrow("HTTP 503");
+    expect(await completer.complete(at("retu"), never)).toBeUndefined();
+    expect(seen).toHaveLength(1);
+    now += 1_001;
+    await expect(completer.complete(at("retur"), never)).rejects.toThrow("HTTP 503");
+  });
+});

@@ -1,0 +1,69 @@
+"""``python -m neuralinverse_hub.githost``: the embedded git host as a service that the hub manages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from .app import LARGEST_BODY, make_app
+from .errors import GitHostError
+from .identity import Identity
+from .repositories import Repositories
+
+ENV_ROOT: Final = "NEURALINVERSE_GIT_ROOT"
+
+
+def _need(name: str, what: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise GitHostError(f"{name} is not set; it should hold {what}.")
+    return value
+
+
+async def _serve() -> None:
+    root = Path(_need(ENV_ROOT, "the folder that keeps the repositories"))
+    api_url = _need("JUPYTERHUB_API_URL", "the address of the hub's API")
+    address = urlsplit(_need("JUPYTERHUB_SERVICE_URL", "the address to listen on, as http://127.0.0.1:10202"))
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "/services/git/")
+    repositories = Repositories(root)
+    repositories.prepare()
+    host, port = address.hostname or "127.0.0.1", address.port or 80
+    try:
+        sockets = bind_sockets(port, host)
+    except OSError as error:
+        raise GitHostError(f"The git host cannot listen on {host}:{port}: {error.strerror}.") from error
+    server = HTTPServer(make_app(prefix, Identity(api_url), repositories), max_body_size=LARGEST_BODY)
+    server.add_sockets(sockets)
+    logging.info("git host: %s on http://%s:%s%s", root, host, sockets[0].getsockname()[1], prefix)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
+    server.stop()
+    await asyncio.wait_for(server.close_all_connections(), 5)
+    await repositories.close()
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; 1 and one sentence when that is not possible."""
+    logging.basicConfig(level=logging.INFO, format="[%(levelname).1s %(asctime)s git] %(message)s")
+    try:
+        asyncio.run(_serve())
+    except GitHostError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,420 @@
+"""The sync daemon: what is saved in the folder is on the git host a moment later.
+
+One thread, one loop: wait for the watcher, let a burst of writes settle, look at what changed, push. While the host is
+away nothing is queued but the names of what changed; the content waits where it is, in the person's files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import logging
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from types import FrameType
+from typing import Final
+
+from .config import Config
+from .endpoint import StatusEndpoint
+from .errors import HostAway, RefMoved, Superseded, SyncError
+from .host import GitHost, token_from_environment
+from .pack import Pack
+from .private import HOME, VSCODE, WORK, Private
+from .publishing import Publisher
+from .restoring import is_live, load_seed, places, restore_now
+from .status import StatusFile
+from .watch import Changes, NoMoreWatches, Watcher
+from .worktree import Unsettled, Worktree
+
+__all__ = ["Daemon"]
+
+_log = logging.getLogger(__name__)
+
+QUIET_S: Final = 0.2
+"""A burst of writes is over when nothing has changed for this long …"""
+BURST_S: Final = 1.0
+"""… and is not waited for longer than this. When pushes are quick, and the writing has not gone on for long, the wait is
+twice the time of a push at the least, so that not the host but the person decides how often there is one."""
+LONG_S: Final = 30.0
+"""Writing that goes on for longer than this is a program's, and is saved every `BURST_S`."""
+FLUSH_S: Final = 10.0
+"""How long the end of the workspace may take."""
+FULL_SCAN_S: Final = 300.0
+"""Everything is looked at again this often, whatever the watcher has said."""
+HEARTBEAT_S: Final = 10.0
+_SLOWEST_RETRY_S: Final = 30.0
+_LOCK_PATIENCE_S: Final = 1.0
+_DELETION_PATIENCE_S: Final = 5.0
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Daemon:
+    """Protects one folder until it is told to stop. `run` returns the exit code: 0 all is on the host, 3 not all."""
+
+    def __init__(self, config: Config, host: GitHost | None = None) -> None:
+        self._config = config
+        self._host = host or GitHost(config.remote, token_from_environment)
+        self._endpoint = StatusEndpoint(config.state)
+        self._status = StatusFile(config.state, config.generation)
+        self._watcher: Watcher | None = None
+        self._worktree = Worktree(os.fsencode(config.folder))
+        self._changes: Changes | None = None
+        """What to look at next; None: everything."""
+        self._publisher = Publisher(config, self._host, time.time)
+        where = places(config)
+        self._private = Private(where[WORK], where[HOME], where[VSCODE], config.sealer())
+        self._adopted = False
+        self._protected_at: float | None = None
+        self._error: str | None = None
+        self._why_no_watcher: str | None = None
+        self._took_s = 0.0
+        """How long the last snapshot and push took."""
+        self._writing_since = self._last_burst = 0.0
+        self._failures = 0
+        self._retry_at = 0.0
+        self._scan_at = 0.0
+        self._hold_until: float | None = None
+        self._superseded = False
+        self._stopping = False
+        self._stop_by = 0.0
+        self._flush_asked = False
+        self._parent = os.getppid()
+        self._wake_read, self._wake_write = socket.socketpair()
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Restore if need be, then protect until SIGTERM or SIGINT."""
+        self._config.private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._config.private / "daemon.pid").open("a+") as alone:
+            try:
+                fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SyncError(f"Another sync daemon already protects {self._config.folder}.") from None
+            self._listen_for_signals()
+            alone.truncate(0)
+            alone.write(f"{os.getpid()}\n")
+            alone.flush()
+            self._endpoint.open()
+            if not self._restore():
+                return 3
+            self._begin()
+            while not self._stopping:
+                self._turn()
+            try:
+                return self._finish()
+            finally:
+                self._endpoint.close()
+
+    def _listen_for_signals(self) -> None:
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGUSR1, self._on_flush)
+        with contextlib.suppress(OSError, AttributeError):
+            # Whoever started us is the workspace. When it is killed there is nothing left to protect, and its folder
+            # may be about to be deleted, which must not be mistaken for the person's own deleting.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._stop_by = time.monotonic() + FLUSH_S - 1.0
+            # Even a push that hangs does not keep the workspace from ending.
+            timer = threading.Timer(FLUSH_S, self._give_up)
+            timer.daemon = True
+            timer.start()
+
+    def _on_flush(self, _number: int, _frame: FrameType | None) -> None:
+        self._flush_asked = True
+
+    def _give_up(self) -> None:
+        self._error = f"The workspace ended before everything was on the git host: {self._error or 'it took too long'}"
+        self._say("stopped")
+        os._exit(3)
+
+    def _restore(self) -> bool:
+        while not self._stopping:
+            self._say("restoring")
+            try:
+                result = restore_now(self._config, self._host)
+            except SyncError as error:
+                self._failed(error)
+                # A folder that is still here is not being restored; it only waits for its host.
+                self._say("behind" if is_live(self._config) else "restoring")
+                if isinstance(error, Superseded):
+                    self._superseded = True
+                    return False
+                self._sleep(self._retry_at - time.monotonic())
+                continue
+            _log.info("restore: %s", result.note)
+            self._failures, self._error = 0, None
+            return True
+        self._say("stopped")
+        return False
+
+    def _begin(self) -> None:
+        try:
+            self._watcher = Watcher(os.fsencode(self._config.folder))
+        except NoMoreWatches as error:
+            self._without_watcher(error)
+        self._worktree.watcher = self._watcher
+        seed = load_seed(self._config)
+        if seed is not None and self._worktree.seed(seed.entries, seed.tree):
+            _log.info("started from the restored snapshot, %d files", self._worktree.files)
+        self._say("saving")
+
+    def _finish(self) -> int:
+        while not self._superseded:
+            drained_at = time.time()
+            self._drain()
+            if self._cycle(drained_at, final=True):
+                self._say("stopped")
+                return 0
+            left = self._stop_by - time.monotonic()
+            if left <= 0 or not self._config.folder.is_dir():
+                break
+            time.sleep(min(0.5, left))
+        why = self._error or "time was up"
+        self._error = f"The workspace ended before everything was on the git host: {why}"
+        self._say("stopped")
+        return 3
+
+    # -- one turn --------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if self._something_to_do() and now >= self._retry_at:
+            self._settle()
+            self._flush_asked = False
+            drained_at = time.time()
+            self._drain()
+            self._cycle(drained_at)
+            return
+        if now >= self._scan_at and self._scan_at:
+            self._changes = None
+            return
+        until = [HEARTBEAT_S]
+        if self._something_to_do():
+            until.append(self._retry_at - now)
+        if self._scan_at:
+            until.append(self._scan_at - now)
+        asked_at = time.time()
+        if not self._wait(min(until)) and not self._something_to_do():
+            self._idle(asked_at)
+        self._drain()
+        if self._flush_asked and self._changes is not None and not self._superseded:
+            self._retry_at = 0.0
+            drained_at = time.time()
+            self._drain()
+            self._flush_asked = False
+            self._cycle(drained_at)
+        elif not self._something_to_do():
+            self._say_how_it_is()
+
+    def _idle(self, since: float) -> None:
+        """Nothing has changed in the folder for a while."""
+        if self._superseded or not self._publisher.known:
+            return
+        if self._private.changed(self._worktree.ignored_paths()):
+            self._cycle(time.time())
+        elif self._protected_at is not None:
+            self._protected_at = max(self._protected_at, since)
+        if not self._adopted:
+            self._adopted = True
+            try:
+                self._publisher.adopt()
+            except SyncError as error:
+                self._superseded = isinstance(error, Superseded)
+                self._failed(error)
+
+    def _something_to_do(self) -> bool:
+        if self._superseded:
+            return False
+        return self._changes is None or bool(self._changes) or bool(self._worktree.unsent) or self._failures > 0
+
+    def _wait(self, timeout_s: float) -> bool:
+        if self._watcher is not None:
+            changed = self._watcher.wait(timeout_s, self._wake_read.fileno())
+        else:
+            self._sleep(timeout_s)
+            changed = False
+        with contextlib.suppress(BlockingIOError):
+            self._wake_read.recv(4096)
+        return changed
+
+    def _sleep(self, seconds: float) -> None:
+        """Until time is up or a signal comes."""
+        self._wake_read.settimeout(max(0.001, seconds))
+        with contextlib.suppress(TimeoutError, BlockingIOError):
+            self._wake_read.recv(4096)
+        self._wake_read.setblocking(False)
+
+    def _drain(self) -> None:
+        if self._watcher is None:
+            return
+        changes: Changes = {} if self._changes is None else self._changes
+        if not self._watcher.drain(changes):
+            _log.warning("the kernel lost events; looking at everything")
+            self._changes = None
+
+    def _settle(self) -> None:
+        """Wait for a burst of writes to end, and for a Git command at work."""
+        if self._watcher is None or self._changes is None or self._flush_asked:
+            return
+        began = time.monotonic()
+        if began - self._last_burst > 2 * BURST_S:
+            self._writing_since = began
+        long = began - self._writing_since > LONG_S
+        end = began + (BURST_S if long else min(BURST_S, max(QUIET_S, 2 * self._took_s)))
+        while not self._stopping and not self._flush_asked:
+            left = end - time.monotonic()
+            if left <= 0 or not self._wait(min(QUIET_S, left)):
+                break
+            self._drain()
+        self._last_burst = time.monotonic()
+        end = time.monotonic() + _LOCK_PATIENCE_S
+        while self._worktree.locked() and time.monotonic() < end and not self._stopping:
+            self._wait(0.05)
+            self._drain()
+
+    # -- snapshot and push -----------------------------------------------------------------------------------------
+
+    def _cycle(self, drained_at: float, *, final: bool = False) -> bool:
+        """One snapshot, pushed if it holds anything new; whether the host has everything now."""
+        config = self._config
+        changes = self._changes
+        files_before = self._worktree.files
+        started = time.monotonic()
+        try:
+            with Pack(config.private) as pack:
+                if self._failures or not self._publisher.known:
+                    self._look_at_host()
+                    changes = self._changes
+                began = time.monotonic()
+                self._worktree.update(changes, pack)
+                self._changes = {}
+                private = self._private.update(self._worktree.ignored_paths(), pack)
+                tree = self._worktree.root_tree([(b"sealed", private)] if private else [], pack)
+                if changes is None:
+                    took = time.monotonic() - began
+                    wait_s = FULL_SCAN_S if self._watcher is not None else max(2.0, 20 * took)
+                    self._scan_at = time.monotonic() + wait_s
+                if self._must_hold(files_before, final=final):
+                    return False
+                if tree != self._publisher.tree:
+                    self._publisher.publish(tree, self._worktree.files, pack)
+            self._worktree.arrived()
+            self._private.arrived()
+        except NoMoreWatches as error:
+            self._without_watcher(error)
+            self._changes = None
+            return False
+        except Unsettled as error:
+            _log.info("%s was changing; looking again", error)
+            self._retry_at = time.monotonic() + 0.1
+            if self._changes is None or changes is None:
+                self._changes = None
+            return False
+        except FileNotFoundError:
+            self._failed(SyncError(f"The folder {config.folder} is gone; the git host keeps what was in it."))
+            self._changes = None
+            self._say_how_it_is()
+            return False
+        except OSError as error:
+            self._failed(SyncError(f"A snapshot could not be made: {error.strerror}; trying again."))
+            self._changes = None
+            self._say_how_it_is()
+            return False
+        except SyncError as error:
+            self._superseded = isinstance(error, Superseded)
+            self._failed(error)
+            self._say_how_it_is()
+            return False
+        self._failures, self._error, self._retry_at = 0, None, 0.0
+        self._protected_at = drained_at
+        self._took_s = time.monotonic() - started
+        self._say_how_it_is()
+        return True
+
+    def _look_at_host(self) -> None:
+        """At the start, and whenever a push may or may not have arrived."""
+        seed = self._publisher.look()
+        if seed is not None:
+            # Another process of this generation got further than we know: go on from there.
+            self._worktree = Worktree(os.fsencode(self._config.folder), self._watcher)
+            self._worktree.seed(seed.entries, seed.tree)
+            self._changes = None
+
+    def _must_hold(self, files_before: int, *, final: bool) -> bool:
+        """Most files are gone at once: is this the person, or is the whole folder being deleted under us?"""
+        if os.getppid() != self._parent and self._worktree.files < files_before:
+            # Our workspace was killed and its folder is perhaps being deleted: no snapshot forgets anything now.
+            self._error = "The workspace was killed while files were being deleted."
+            return True
+        if self._hold_until is None:
+            if files_before < 2 or self._worktree.files * 2 >= files_before:
+                return False
+            self._hold_until = time.monotonic() + _DELETION_PATIENCE_S
+        if not final and time.monotonic() >= self._hold_until:
+            self._hold_until = None
+            return False
+        self._retry_at = self._hold_until
+        self._failures = max(1, self._failures)
+        self._error = "Most files were deleted; the git host keeps them until it is clear that this is meant."
+        self._say_how_it_is()
+        return True
+
+    # -- when it does not work -------------------------------------------------------------------------------------
+
+    def _failed(self, error: SyncError) -> None:
+        self._failures += 1
+        wait_s = min(_SLOWEST_RETRY_S, 2.0 ** (self._failures - 1)) * random.uniform(0.75, 1.25)
+        if isinstance(error, RefMoved) and self._failures == 1:
+            wait_s = 0.1
+        self._retry_at = time.monotonic() + wait_s
+        self._error = str(error)
+        if isinstance(error, HostAway):
+            self._error += " Your files are safe here and will be saved there as soon as it is back."
+        _log.warning("%s; next try in %.1f s", error, wait_s)
+
+    def _without_watcher(self, error: NoMoreWatches) -> None:
+        if self._watcher is not None:
+            self._watcher.close()
+        self._watcher = self._worktree.watcher = None
+        self._why_no_watcher = (
+            f"This computer cannot watch all files ({error}); they are looked at regularly instead, "
+            "so saving takes some seconds longer."
+        )
+        _log.warning("%s", self._why_no_watcher)
+
+    def _say_how_it_is(self) -> None:
+        if self._superseded:
+            self._say("stopped")
+        elif self._failures:
+            self._say("behind")
+        else:
+            self._say("protected" if not self._changes and not self._worktree.unsent else "saving")
+
+    def _say(self, state: str) -> None:
+        changes = self._changes
+        waiting = len(self._worktree.unsent | {p + b"/" + n for p, ns in (changes or {}).items() for n in ns})
+        if changes is None:
+            waiting = -1
+        elif self._failures:
+            waiting = max(1, waiting)
+        self._status.write(
+            state,  # type: ignore[arg-type]  # one of the literals, chosen above
+            now_s=time.time(),
+            protected_at_s=self._protected_at,
+            pending=waiting,
+            not_protected=sorted({**self._worktree.not_protected(), **self._private.not_kept}.items()),
+            error=self._error or self._why_no_watcher,
+        )

@@ -1,0 +1,68 @@
+"""Ghost text while typing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests.ai_provider.vscode.ide import Editor, Workspace
+from tests.ai_provider.vscode.standin import Answer, Gateway
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+
+async def test_ghost_text_is_accepted_with_tab(ide: Editor, workspace: Workspace, gateway: Gateway) -> None:
+    workspace.write("prices.py", "def total_price(items):\n    return sum(item.price for item in items)\n")
+    workspace.write("weights.py", "def total_weight(items):\n    \n")
+    gateway.completion = "eturn sum(item.weight for item in items)"
+    await ide.open("prices.py")
+    await ide.open("weights.py")
+    await ide.page.keyboard.press("Control+End")
+    await ide.page.keyboard.press("ArrowUp")
+    await ide.page.keyboard.press("End")
+    await ide.page.keyboard.type("r")
+    await expect(ide.ghost.filter(has_text="item.weight")).to_be_visible(timeout=30_000)
+    await ide.shot("ghost-text")
+    request = gateway.completions[-1]
+    assert request["model"] == "coding"
+    assert "# From prices.py:" in request["prompt"], "a neighbouring open file gives context"
+    sent = len(gateway.completions)
+    await ide.page.keyboard.type("eturn")
+    await expect(ide.ghost.filter(has_text="item.weight")).to_be_visible()
+    assert len(gateway.completions) == sent, "typing what is suggested asks nothing"
+    await ide.page.keyboard.press("Tab")
+    await expect(ide.text).to_contain_text("return sum(item.weight for item in items)")
+    await expect(ide.ghost).to_have_count(0)
+
+
+async def test_nothing_is_completed_in_the_chat_box_or_in_a_secret_file(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    gateway.completion = "COMPLETED"
+    gateway.answer = Answer(text="Fine words.")
+    workspace.write(".env", "KEY=abc\n")
+    await ide.open(".env")
+    await ide.page.keyboard.press("Control+End")
+    await ide.page.keyboard.type("OTHER=")
+    await ide.open_chat()
+    await ide.page.keyboard.type("how are you today", delay=40)
+    await ide.page.keyboard.press("Enter")
+    await expect(ide.answer).to_contain_text("Fine words.", timeout=30_000)
+    prompts = [each["prompt"] for each in gateway.completions]
+    assert not [prompt for prompt in prompts if "OTHER" in prompt or "how are" in prompt]
+
+
+async def test_a_gateway_away_while_typing_is_said_in_the_status_bar_only(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    gateway.has_completions = False
+    gateway.answer = Answer(fault="status:503")
+    workspace.write("calm.py", "value = 1\n")
+    await ide.open("calm.py")
+    await ide.page.keyboard.press("Control+End")
+    await ide.page.keyboard.type("other = ")
+    await expect(ide.text).to_contain_text("other =")
+    await expect(ide.status).to_have_attribute("aria-label", re.compile("Suggestions while typing are paused"))
+    await expect(ide.page.locator(".notification-toast")).to_have_count(0)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sync.rig import Host, TokenServer
+
+
+@pytest.fixture
+def tokens() -> Iterator[TokenServer]:
+    server = TokenServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def host(tmp_path: Path, tokens: TokenServer) -> Iterator[Host]:
+    running = Host(tmp_path / "repositories", tokens.url)
+    yield running
+    running.stop()
