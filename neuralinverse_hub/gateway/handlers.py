@@ -19,7 +19,7 @@ from neuralinverse_hub.gateway import metrics, sse
 from neuralinverse_hub.gateway.answers import Answer
 from neuralinverse_hub.gateway.asks import Ask, chat_ask, completion_ask, embedding_ask
 from neuralinverse_hub.gateway.edge import ApiHandler, Parts
-from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NoUpstream, UnknownModel
+from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NotAllowed, NoUpstream, UnknownModel
 from neuralinverse_hub.gateway.meter import Usage, usd
 from neuralinverse_hub.gateway.relay import Journey
 from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of
@@ -32,6 +32,8 @@ __all__ = ["routes"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+UNREAD_S: Final = 120
+"""Seconds a streaming client may leave what was sent to it unread."""
 NOTICE: Final = "X-NeuralInverse-Notice"
 """What the person should know about the answer: a retired model's successor, a fallback."""
 
@@ -103,6 +105,10 @@ class AnswerHandler(ApiHandler):
             await self._send(ask, answer)
         except iostream.StreamClosedError:
             pass
+        except TimeoutError:
+            log.info("%s: the client did not read for %d s", self.request_id, UNREAD_S)
+            self.detach().close()
+            raise web.Finish from None
         finally:
             answer.close()
             self._record(path, answer, first, time.monotonic() - started)
@@ -121,7 +127,10 @@ class AnswerHandler(ApiHandler):
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
                 self.write(self.event(piece))
-                await self.flush()
+                if not (sent := self.flush()).done():
+                    # A client that stops reading must not keep its place for ever.
+                    async with asyncio.timeout(UNREAD_S):
+                        await sent
 
     async def _with_heartbeats(self, work: Awaitable[T], journey: Journey) -> T:
         """The result of ``work``; meanwhile the client gets comments that keep it waiting and say for what."""
@@ -276,11 +285,11 @@ class HealthHandler(web.RequestHandler):
 
 
 class MetricsHandler(ApiHandler):
-    """``GET metrics`` for Prometheus, with an administrator's token or from this machine's own monitoring."""
-
-    identified = False
+    """``GET metrics`` for Prometheus, with the token of a hub service or an administrator."""
 
     async def get(self) -> None:
+        if not self.caller.admin:
+            raise NotAllowed("metrics are for operators: use the token of a hub service that has the gateway's scope")
         self.set_header("Content-Type", metrics.CONTENT_TYPE)
         self.finish(self.parts.metrics.text())
 

@@ -116,7 +116,8 @@ async def soak(folder: Path, minutes: float, streams: int) -> bool:
                 await asyncio.sleep(3)
                 after = rss_mb(process.pid)
                 sockets = len(os.listdir(f"/proc/{process.pid}/fd"))
-                async with aiohttp.ClientSession() as session, session.get(f"{base}/metrics") as response:
+                operator = aiohttp.ClientSession(headers={"Authorization": "Bearer ada-token"})
+                async with operator, operator.get(f"{base}/metrics") as response:
                     metrics = await response.text()
     held = [
         float(line.rsplit(" ", 1)[1])

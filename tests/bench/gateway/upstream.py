@@ -39,7 +39,7 @@ WHOLE = {
     ],
     "usage": USAGE,
 }
-USER = {"kind": "user", "name": "ada", "scopes": ["access:services!service=ai-gateway", "access:servers!server=ada/"]}
+USER = {"kind": "user", "name": "ada", "scopes": ["access:services!service=ai-gateway", "admin-ui"]}
 
 
 def answer(value: object) -> bytes:
