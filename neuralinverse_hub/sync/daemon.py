@@ -225,7 +225,7 @@ class Daemon:
             return
         if self._private.changed(self._worktree.ignored_paths()):
             self._cycle(time.time())
-        elif self._protected_at is not None:
+        elif self._protected_at is not None and self._watcher is not None:
             self._protected_at = max(self._protected_at, since)
         if not self._adopted:
             self._adopted = True
