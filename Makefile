@@ -13,7 +13,7 @@ help: ## Say what can be made.
 up: .venv/local ## Install what is missing, then serve the whole product on http://127.0.0.1:8000.
 	@exec $(BIN)/neuralinverse-hub up $(ARGS)
 
-test: .venv/test ## Install what is missing, then run the tests (ARGS="-k name" to choose).
+test: .venv/test ai_provider/vscode/node_modules ## Install what is missing, then run the tests (ARGS="-k name" to choose).
 	@$(BIN)/neuralinverse-hub install
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -45,6 +45,12 @@ clean: ## Remove the environments; the per-user cache and data folders stay.
 .venv/test: .venv/local
 	@echo "Installing what the tests need into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	@touch $@
+
+# What the extension's own tests run in.
+ai_provider/vscode/node_modules: ai_provider/vscode/package-lock.json .venv/local
+	@echo "Installing what the tests of the VS Code extension need"
+	@cd ai_provider/vscode && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .venv-hub5.5/test: setup.cfg pyproject.toml

@@ -17,6 +17,9 @@ MAX_TOKENS = 96
 
 CURSOR = "<cursor>"
 
+BLANK_LINE = re.compile(r"(?<=\S)[ \t]*\n[ \t]*\n")
+"""Where a suggestion ends: what comes after it is the model's own idea of what to do next."""
+
 INSTRUCTION = (
     f"You complete code while a person types. Reply with nothing but the text that belongs at {CURSOR}: no explanation, "
     "no fence, nothing that already stands before or after it. Prefer one statement; finish a block only when it is short."
@@ -52,17 +55,20 @@ def insertion(answer: str, around: Around) -> str:
 
     Models fence their answer, repeat the line they were to continue, or go on into what stands behind the cursor.
     """
-    text = without_fence(answer) if "```" in answer else answer
-    text = text.split(CURSOR, 1)[-1].rstrip()
-    line = around.before.rsplit("\n", 1)[-1]
-    if line.strip() and text.lstrip().startswith(line.strip()):
+    text = (without_fence(answer) if "```" in answer else answer).split(CURSOR, 1)[-1]
+    *above, line = around.before.split("\n")
+    repeated = "\n".join([*above[-1:], line])
+    if above and above[-1].strip() and repeated in text:
+        text = text.split(repeated, 1)[1]
+    elif line.strip() and text.lstrip().startswith(line.strip()):
         text = text.lstrip()[len(line.strip()) :]
-    text = text.lstrip(" ") if line[-1:].isspace() else text.lstrip("\n") if not line else text
-    behind = around.after.split("\n", 1)[0].strip()
-    if behind and text.rstrip().endswith(behind):
-        text = text.rstrip()[: -len(behind)]
-    following = around.after.strip()
-    return "" if not text.strip() or (following and following.startswith(text.strip())) else text
+    text = text.lstrip(" ") if line[-1:].isspace() else text if line else text.lstrip("\n")
+    behind, *below = around.after.split("\n")
+    if behind.strip():
+        text = text.split("\n", 1)[0].rstrip().removesuffix(behind.strip())
+    text = BLANK_LINE.split(text, maxsplit=1)[0].rstrip()
+    following = "\n".join([behind, *below]).strip()
+    return "" if not text.strip() or following.startswith(text.strip()) else text
 
 
 class Cache:

@@ -135,11 +135,11 @@ class Output:
             self._shown_at = now
             self._show(self._shape.meanwhile(text))
 
-    def think(self, characters: int) -> None:
-        """Say that the model reasons before it answers."""
+    def wait(self, words: str) -> None:
+        """Say why there is no answer yet."""
         if self._in_notebook and (self._handle is None or time.monotonic() - self._shown_at >= 0.5):
             self._shown_at = time.monotonic()
-            self._show({"text/markdown": f"*thinking, {characters:,} characters so far*", "text/plain": "thinking"})
+            self._show({"text/markdown": f"*{words}*", "text/plain": words})
 
     def end(self, text: str, whole: bool) -> None:
         """Show the text as it stays. Raises ``AiError`` when a whole text is not what its format promises."""
@@ -260,7 +260,7 @@ class AiMagics(Magics):
                     if new.text:
                         output.grow(answer.text)
                     else:
-                        output.think(thought)
+                        output.wait(new.waiting or f"thinking, {thought:,} characters so far")
                 broken: AiError | None = None
             except KeyboardInterrupt:
                 broken = Interrupted("Interrupted. What came is kept.", text=answer.text)
@@ -299,7 +299,7 @@ class AiMagics(Magics):
 
 def load_ipython_extension(shell: Any) -> None:
     """Give the kernel ``%ai`` and ``%%ai``; a second call changes nothing."""
-    if any(isinstance(known, AiMagics) for known in shell.magics_manager.registry.values()):
+    if AiMagics.__name__ in shell.magics_manager.registry:  # by its name: the workspace loads a copy of its own
         return
     magics = AiMagics(shell)
     shell.register_magics(magics)

@@ -44,6 +44,7 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
         super().__init__(*args, **kwargs)
         self._client: AsyncClient | None = None
         self._model = AUTO
+        self._windows: dict[str, int | None] = {}
         self._reply: asyncio.Task[None] | None = None
 
     @property
@@ -64,6 +65,7 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
         except AiError as error:
             self.log.warning("the AI gateway's models are not known yet: %s", error)
             models = [Model(id=AUTO, kind="task", served_by=None)]
+        self._windows = {model.id: model.window for model in models}
         self.report_model_configuration(
             ModelConfiguration(current=self._model, options=[option(model) for model in models])
         )
@@ -108,6 +110,8 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
             question = Question(messages, self._model)
             async with self._gateway().ask(question) as answer:
                 async for new in answer:
+                    if not new.text:
+                        self.set_status(f"is waiting: {new.waiting}" if new.waiting else "is thinking...")
                     yield new.text
                 who = " · ".join(filter(None, (answer.model or self._model, answer.task, note)))
                 if not answer.text.strip():
@@ -146,7 +150,7 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
         for number in message.attachments or []:
             attached.add(self.chat.get_attachments().get(number))
         attached.add_open(self._desk_notebook())
-        context = chosen(attached.sources, prompt, window_characters(None))
+        context = chosen(attached.sources, prompt, window_characters(self._windows.get(self._model)))
         system = (
             f"{self.system_prompt}\n\nWhat the person works on:\n{context.text}" if context.text else self.system_prompt
         )

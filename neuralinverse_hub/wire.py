@@ -32,6 +32,22 @@ def service_scope(service: str) -> str:
     return f"access:services!service={service}"
 
 
+# -- environment of the hub: what it hands on to the gateway and to nothing else ---------------------------------------
+
+UPSTREAM_ENVIRONMENT: Final = ("AZURE_", "OPENAI_UPSTREAM_", "OLLAMA_HOST", "NEURALINVERSE_DEMO_MODEL_")
+"""Beginnings of the variables that hold upstream addresses and keys."""
+
+NETWORK_ENVIRONMENT: Final = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "https_proxy",
+    "no_proxy",
+)
+"""Variables that say how this machine reaches the internet."""
+
 # -- environment of a workspace: the spawner writes it; agent, sync and ai_provider read it ---------------------------
 
 ENV_GATEWAY_URL: Final = "NEURALINVERSE_GATEWAY_URL"
@@ -108,6 +124,8 @@ class ModelCard(TypedDict):
     """Real name of the model that answers today, e.g. ``SmolLM2-135M-Instruct (demo model)``; None: nobody does."""
     upstream: str | None
     description: NotRequired[str]
+    window: NotRequired[int]
+    """Tokens that who answers today reads at once, question and answer together."""
 
 
 # -- sync status: sync writes it, the IDE and the Lab show it ---------------------------------------------------------

@@ -29,6 +29,8 @@ class Answer:
     retries: int = 0
     whole: dict[str, Any] | None = None
     """The whole answer when the upstream did not stream it."""
+    body: bytes | None = field(default=None, repr=False)
+    """The whole answer as the upstream wrote it, when nothing in it had to be changed."""
     usage: Usage | None = None
     """Exact when the upstream said it, else an estimate; set when the answer is closed."""
     complete: bool = False

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +21,7 @@ from traitlets.config import Application
 from traitlets.utils.importstring import import_item
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.gateway.admin import Login, admin_routes, cookie_secret
 from neuralinverse_hub.gateway.auth import HubIdentity
 from neuralinverse_hub.gateway.directory import Directory
 from neuralinverse_hub.gateway.edge import BODY_LIMIT, Parts
@@ -28,6 +31,7 @@ from neuralinverse_hub.gateway.handlers import routes
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
 from neuralinverse_hub.gateway.spool import Spool
+from neuralinverse_hub.gateway.tasks import Classifier
 from neuralinverse_hub.gateway.upstreams import Patience, UpstreamClient, upstream_session
 
 __all__ = ["Gateway", "main"]
@@ -118,7 +122,8 @@ class Gateway(Application):
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT, then let answers under way finish."""
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._serve())
 
     async def open(self) -> str:
         """Start serving; the URL of the API, ending in ``/v1``."""
@@ -141,6 +146,7 @@ class Gateway(Application):
         identity = HubIdentity(hub, self.hub_api, service=self.service)
         stack.push_async_callback(identity.close)
         patience = Patience(self.connect_timeout_s, self.first_byte_timeout_s, self.gap_timeout_s)
+        self._login = Login.from_env(self.env, hub, self.hub_api)
         entra = EntraIdentity(hub, self.env)
         stack.push_async_callback(entra.close)
         client = UpstreamClient(outer, patience, entra.token)
@@ -149,7 +155,9 @@ class Gateway(Application):
         metrics = Metrics(lambda: relay.gates)
         relay = Relay(client, lambda row, outcome: metrics.tried(row.name, outcome))
         stack.callback(relay.close)
-        self.parts = Parts(identity, directory, relay, metrics, self.record, heartbeat_s=self.heartbeat_s)
+        self.parts = Parts(
+            identity, directory, relay, metrics, Classifier.shipped(), self.record, heartbeat_s=self.heartbeat_s
+        )
         if self.ledger and self.spool_dir:
             take = import_item(self.ledger)
             spool = Spool(Path(self.spool_dir), take, lost=metrics.ledger_lost.inc)
@@ -204,9 +212,11 @@ class Gateway(Application):
             )
 
     def _listen(self) -> str:
+        pages = admin_routes(re.escape(self.prefix), self.parts, self._login) if self._login else []
         application = web.Application(
-            routes(self.prefix, self.parts),
+            [*pages, *routes(self.prefix, self.parts)],
             log_function=lambda handler: None,
+            cookie_secret=cookie_secret(self._login),
         )
         parts = urlsplit(self.url)
         address = parts.hostname or "127.0.0.1"
@@ -214,7 +224,7 @@ class Gateway(Application):
             application,
             max_body_size=4 * BODY_LIMIT,
             max_header_size=64 * 1024,
-            body_timeout=120,
+            # Seconds a kept-alive connection may idle, and headers may take to arrive.
             idle_connection_timeout=120,
         )
         sockets = netutil.bind_sockets(parts.port or 0, address)
@@ -230,10 +240,22 @@ class Gateway(Application):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await self.open()
+        # What is here now stays: the garbage collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(self.reload())))
         await stop.wait()
         await self.close()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where it is installed: the same behaviour for less CPU."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -42,6 +42,8 @@ class Ask:
     """Work that may come later than what a person waits for: ``service_tier`` is ``flex``."""
     question: str
     """The newest words of the person: what ``auto`` decides by."""
+    context: str = ""
+    """What was said before that, newest last, cut to what ``auto`` looks at."""
 
     def upstream_body(self, deployment: str) -> dict[str, Any]:
         """The body for an upstream that calls the model ``deployment``: usage is always asked for."""
@@ -83,6 +85,7 @@ def chat_ask(body: dict[str, Any]) -> Ask:
     needs: set[Need] = {"chat"}
     tokens = 0
     question = ""
+    turns: list[str] = []
     blank = True
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
@@ -101,8 +104,9 @@ def chat_ask(body: dict[str, Any]) -> Ask:
                 needs.add("vision")
         said = "\n".join(words)
         tokens += estimate_tokens(said) + 3
-        if role == "user":
-            question = said or question
+        if said and role in {"user", "assistant"}:
+            turns.append(said)
+            question = said if role == "user" else question
         # What counts is the newest message: a system prompt before an empty question is still an empty question.
         blank = not (said.strip() or "vision" in needs or message.get("tool_calls") or role in {"tool", "function"})
     if blank:
@@ -114,7 +118,9 @@ def chat_ask(body: dict[str, Any]) -> Ask:
     format_ = body.get("response_format")
     if isinstance(format_, dict) and format_.get("type") in {"json_object", "json_schema"}:
         needs.add("json")
-    return _ask("chat/completions", body, needs, tokens, question)
+    # Enough of what was said before to know what "make it faster" means.
+    context = "\n".join(turn[:500] for turn in turns[-5:-1])
+    return _ask("chat/completions", body, needs, tokens, question, context)
 
 
 def completion_ask(body: dict[str, Any]) -> Ask:
@@ -155,7 +161,7 @@ def _texts(body: dict[str, Any], name: str) -> list[str]:
     return texts
 
 
-def _ask(api: Api, body: dict[str, Any], needs: set[Need], tokens: int, question: str) -> Ask:
+def _ask(api: Api, body: dict[str, Any], needs: set[Need], tokens: int, question: str, context: str = "") -> Ask:
     model = body.get("model", AUTO)
     if not isinstance(model, str) or not model.strip():
         raise BadRequest(f"'model' must be a string like 'auto', not {_kind(model)}", param="model")
@@ -183,6 +189,7 @@ def _ask(api: Api, body: dict[str, Any], needs: set[Need], tokens: int, question
         choices=choices,
         batch=body.get("service_tier") == "flex",
         question=question,
+        context=context,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import re
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -20,9 +21,12 @@ from neuralinverse_hub.gateway.directory import Directory
 from neuralinverse_hub.gateway.errors import GatewayError, ShuttingDown, TooLarge
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
+from neuralinverse_hub.gateway.tasks import Classifier
 
 __all__ = ["BODY_LIMIT", "ApiHandler", "Parts"]
 
+BODY_S: Final = 60
+"""Seconds a request's body may take to arrive."""
 BODY_LIMIT: Final = 32 * 1024 * 1024
 """Bytes a request's body may have: room for a few images."""
 
@@ -40,11 +44,18 @@ class Parts:
     directory: Directory
     relay: Relay
     metrics: Metrics
+    classifier: Classifier
     record: Callable[[wire.UsageRecord], None]
     heartbeat_s: float = 3.0
     draining: bool = False
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    identifier: str = field(default_factory=lambda: uuid.uuid4().hex[:20])
     works: set[asyncio.Task[Any]] = field(default_factory=set)
     """Answers under way: what a shutdown waits for."""
+
+    def next_id(self) -> str:
+        """A request id that no other gateway gives: random per process, then counted."""
+        return f"{self.identifier}{next(self.numbers):012x}"
 
 
 @web.stream_request_body
@@ -57,13 +68,17 @@ class ApiHandler(web.RequestHandler):
     def initialize(self, parts: Parts) -> None:
         self.parts = parts
         self.caller = Caller("", "")
-        self.request_id = uuid.uuid4().hex
+        self.request_id = parts.next_id()
+        self._late: asyncio.TimerHandle | None = None
         self._body = bytearray()
         self._too_large = False
         self._work: asyncio.Task[Any] | None = None
         self._left = False
 
     async def prepare(self) -> None:
+        self.set_header("x-request-id", self.request_id)
+        # A client that sends its body drop by drop holds a connection, not for longer than this.
+        self._late = asyncio.get_running_loop().call_later(BODY_S, self._give_up)
         if self.identified:
             self.caller = await self.parts.identity.caller(bearer(self.request.headers.get("Authorization")))
 
@@ -82,10 +97,23 @@ class ApiHandler(web.RequestHandler):
 
     def body_json(self) -> dict[str, Any]:
         """The request's JSON object."""
+        self._body_is_here()
         if self._too_large:
             raise TooLarge(f"the request has more than {BODY_LIMIT // 2**20} MB; send less text or smaller images")
         body, self._body = bytes(self._body), bytearray()
         return parse_json(body)
+
+    def on_finish(self) -> None:
+        self._body_is_here()
+
+    def _body_is_here(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _give_up(self) -> None:
+        log.info("%s: the body did not arrive within %d s", self.request_id, BODY_S)
+        self.detach().close()
 
     def answer_json(self, value: Any, status: int = 200) -> None:
         """Finish with ``value`` as JSON."""

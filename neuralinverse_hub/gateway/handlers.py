@@ -19,19 +19,21 @@ from neuralinverse_hub.gateway import metrics, sse
 from neuralinverse_hub.gateway.answers import Answer
 from neuralinverse_hub.gateway.asks import Ask, chat_ask, completion_ask, embedding_ask
 from neuralinverse_hub.gateway.edge import ApiHandler, Parts
-from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NoUpstream, UnknownModel
-from neuralinverse_hub.gateway.meter import usd
+from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NotAllowed, NoUpstream, UnknownModel
+from neuralinverse_hub.gateway.meter import Usage, usd
 from neuralinverse_hub.gateway.relay import Journey
 from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of
-from neuralinverse_hub.gateway.router import AUTO, Route, Table, route
-from neuralinverse_hub.gateway.stream import as_events
-from neuralinverse_hub.gateway.tasks import TASKS, classify
+from neuralinverse_hub.gateway.router import AUTO, Route, Table, Way, route
+from neuralinverse_hub.gateway.stream import as_events, compact
+from neuralinverse_hub.gateway.tasks import TASKS, Classifier, Decision
 
 __all__ = ["routes"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+UNREAD_S: Final = 120
+"""Seconds a streaming client may leave what was sent to it unread."""
 NOTICE: Final = "X-NeuralInverse-Notice"
 """What the person should know about the answer: a retired model's successor, a fallback."""
 
@@ -71,9 +73,9 @@ class AnswerHandler(ApiHandler):
         """The ask in the body."""
         return self._read(self.body_json())
 
-    def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
+    def whole(self, answer: Answer) -> bytes:
         """A whole answer as this address gives it."""
-        return answer
+        return answer.body or compact(answer.whole)
 
     def event(self, piece: bytes) -> bytes:
         """Some events of a stream as this address gives them."""
@@ -82,23 +84,31 @@ class AnswerHandler(ApiHandler):
     async def _route(self, ask: Ask) -> Route:
         directory = self.parts.directory
         try:
-            return find_route(directory.table, ask)
+            return find_route(directory.table, self.parts.classifier, ask)
         except NoUpstream:
             # A model that was started a second ago should be found now and not in a while.
             await directory.look()
-            return find_route(directory.table, ask)
+            return find_route(directory.table, self.parts.classifier, ask)
 
     async def _answer(self, ask: Ask, path: Route) -> None:
         started = time.monotonic()
         journey = Journey()
         work = self.parts.relay.answer(ask, path, self.caller.person, self.trace(), journey)
-        answer = await (self._with_heartbeats(work, journey) if ask.stream else work)
+        try:
+            answer = await (self._with_heartbeats(work, journey) if ask.stream else work)
+        except BaseException as error:
+            self._record_nothing(path, journey, ask, time.monotonic() - started, error)
+            raise
         first = time.monotonic() - started
         try:
             self._disclose(path, answer)
             await self._send(ask, answer)
         except iostream.StreamClosedError:
             pass
+        except TimeoutError:
+            log.info("%s: the client did not read for %d s", self.request_id, UNREAD_S)
+            self.detach().close()
+            raise web.Finish from None
         finally:
             answer.close()
             self._record(path, answer, first, time.monotonic() - started)
@@ -107,9 +117,8 @@ class AnswerHandler(ApiHandler):
 
     async def _send(self, ask: Ask, answer: Answer) -> None:
         if not ask.stream:
-            assert answer.whole is not None
             self.set_header("Content-Type", "application/json")
-            self.write(json.dumps(self.whole(answer.whole), ensure_ascii=False).encode("utf-8", "surrogatepass"))
+            self.write(self.whole(answer))
             return
         self._begin_events()
         if answer.whole is not None:
@@ -118,7 +127,10 @@ class AnswerHandler(ApiHandler):
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
                 self.write(self.event(piece))
-                await self.flush()
+                if not (sent := self.flush()).done():
+                    # A client that stops reading must not keep its place for ever.
+                    async with asyncio.timeout(UNREAD_S):
+                        await sent
 
     async def _with_heartbeats(self, work: Awaitable[T], journey: Journey) -> T:
         """The result of ``work``; meanwhile the client gets comments that keep it waiting and say for what."""
@@ -169,13 +181,34 @@ class AnswerHandler(ApiHandler):
             return
         for name, value in shown.items():
             self.set_header(name, value)
-        self.set_header("x-request-id", self.request_id)
 
     def _record(self, path: Route, answer: Answer, first: float, duration: float) -> None:
-        usage = answer.usage
-        assert usage is not None
+        assert answer.usage is not None
+        status: Literal["complete", "partial"] = "complete" if answer.complete else "partial"
+        self._hand_over(path, answer.way, answer.usage, status, first, duration, answer.retries)
+
+    def _record_nothing(self, path: Route, journey: Journey, ask: Ask, duration: float, error: BaseException) -> None:
+        """The record of a request that got no answer, if an upstream was asked at all.
+
+        A client that left while the upstream was at work is billed for its prompt all the same; a failure is free.
+        """
+        if journey.way is None:
+            return
+        left = isinstance(error, asyncio.CancelledError)
+        usage = Usage(ask.prompt_tokens if left else 0, 0, exact=False)
+        self._hand_over(path, journey.way, usage, "partial" if left else "failed", None, duration, journey.retries)
+
+    def _hand_over(
+        self,
+        path: Route,
+        way: Way,
+        usage: Usage,
+        status: Literal["complete", "partial", "failed"],
+        first: float | None,
+        duration: float,
+        retries: int,
+    ) -> None:
         at = datetime.now(UTC)
-        way = answer.way
         self.parts.record(
             wire.UsageRecord(
                 request_id=self.request_id,
@@ -193,8 +226,8 @@ class AnswerHandler(ApiHandler):
                 usd=usd(way.deployment.prices_for(way.model), usage, at.date()),
                 first_token_s=first,
                 duration_s=duration,
-                status="complete" if answer.complete else "partial",
-                retries=answer.retries,
+                status=status,
+                retries=retries,
             )
         )
 
@@ -210,8 +243,9 @@ class ResponsesHandler(AnswerHandler):
         self._stream = ResponseStream(self._asked, self.request_id, int(time.time()))
         return self._read(body)
 
-    def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
-        return response_of(answer, self._asked, self.request_id, int(time.time()))
+    def whole(self, answer: Answer) -> bytes:
+        assert answer.whole is not None
+        return compact(response_of(answer.whole, self._asked, self.request_id, int(time.time())))
 
     def event(self, piece: bytes) -> bytes:
         return self._stream.feed(piece)
@@ -251,11 +285,11 @@ class HealthHandler(web.RequestHandler):
 
 
 class MetricsHandler(ApiHandler):
-    """``GET metrics`` for Prometheus, with an administrator's token or from this machine's own monitoring."""
-
-    identified = False
+    """``GET metrics`` for Prometheus, with the token of a hub service or an administrator."""
 
     async def get(self) -> None:
+        if not self.caller.admin:
+            raise NotAllowed("metrics are for operators: use the token of a hub service that has the gateway's scope")
         self.set_header("Content-Type", metrics.CONTENT_TYPE)
         self.finish(self.parts.metrics.text())
 
@@ -280,12 +314,12 @@ def waiting_comment(place: tuple[int, float] | None) -> bytes:
     return sse.comment(f"busy, {words} position={before + 1} wait_s={max(1, round(wait_s))}")
 
 
-def find_route(table: Table, ask: Ask) -> Route:
+def find_route(table: Table, classifier: Classifier, ask: Ask) -> Route:
     """The route of an ask, today."""
     return route(
         table,
         model=ask.model,
-        decide=lambda: classify(ask.question),
+        decide=lambda: classifier.decide(ask.question, ask.context),
         needs=ask.needs,
         prompt_tokens=ask.prompt_tokens,
         answer_tokens=ask.answer_tokens,
@@ -303,7 +337,7 @@ def model_cards(table: Table) -> list[dict[str, Any]]:
             path = route(
                 table,
                 model="general" if name == AUTO else name,
-                decide=lambda: classify(""),
+                decide=lambda: Decision("general", ""),
                 needs=frozenset({"chat"}),
                 prompt_tokens=1,
                 answer_tokens=1,

@@ -6,6 +6,7 @@ One registry per gateway, so that several can live in one process; persons are n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -20,6 +21,19 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
 _TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The lines that one kind of answer counts on."""
+
+    requests: Counter
+    duration: Histogram
+    first: Histogram
+    input: Histogram
+    output: Histogram
+    usd: Counter
+    unpriced: Counter
 
 
 class Metrics:
@@ -76,20 +90,38 @@ class Metrics:
             "neuralinverse_gateway_usage_lost", "Usage records given up because the spool was full", registry=registry
         )
         registry.register(_Gates(gates))
+        self._lines: dict[tuple[str, str, str, str], _Lines] = {}
+        self._outcomes: dict[tuple[str, str], Counter] = {}
 
     def answered(self, record: wire.UsageRecord) -> None:
         """Take note of an answered request."""
-        labels = (record.model, record.upstream)
-        self._requests.labels(record.task, record.model, record.upstream, record.status).inc()
-        self._duration.labels(*labels).observe(record.duration_s)
+        kind = (record.task, record.model, record.upstream, record.status)
+        lines = self._lines.get(kind)
+        if lines is None:
+            # Looking a labelled line up costs more than counting on it.
+            lines = self._lines[kind] = self._lines_of(record)
+        lines.requests.inc()
+        lines.duration.observe(record.duration_s)
         if record.first_token_s is not None:
-            self._first.labels(*labels).observe(record.first_token_s)
-        self._tokens.labels(*labels, "input").observe(record.input_tokens)
-        self._tokens.labels(*labels, "output").observe(record.output_tokens)
+            lines.first.observe(record.first_token_s)
+        lines.input.observe(record.input_tokens)
+        lines.output.observe(record.output_tokens)
         if record.usd is None:
-            self._unpriced.labels(*labels).inc()
+            lines.unpriced.inc()
         else:
-            self._usd.labels(*labels).inc(float(record.usd))
+            lines.usd.inc(float(record.usd))
+
+    def _lines_of(self, record: wire.UsageRecord) -> _Lines:
+        labels = (record.model, record.upstream)
+        return _Lines(
+            requests=self._requests.labels(record.task, record.model, record.upstream, record.status),
+            duration=self._duration.labels(*labels),
+            first=self._first.labels(*labels),
+            input=self._tokens.labels(*labels, "input"),
+            output=self._tokens.labels(*labels, "output"),
+            usd=self._usd.labels(*labels),
+            unpriced=self._unpriced.labels(*labels),
+        )
 
     def failed(self, code: str) -> None:
         """Take note of a request that got an error."""
@@ -97,7 +129,10 @@ class Metrics:
 
     def tried(self, deployment: str, outcome: str) -> None:
         """Take note of one attempt at a deployment."""
-        self._attempts.labels(deployment, outcome).inc()
+        line = self._outcomes.get((deployment, outcome))
+        if line is None:
+            line = self._outcomes[deployment, outcome] = self._attempts.labels(deployment, outcome)
+        line.inc()
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""

@@ -46,6 +46,8 @@ class Journey:
     """Where a request is on its way; who waits may look at it."""
 
     turn: Turn | None = None
+    way: Way | None = None
+    """The way that was asked last; None while none was."""
     retries: int = 0
 
     def place(self) -> tuple[int, float] | None:
@@ -170,6 +172,7 @@ class Relay:
         """One answer of one deployment, waiting as long as it is only busy. The turn goes on with the answer."""
         row = way.deployment
         body = ask.upstream_body(row.deployment)
+        journey.way = way
         while True:
             try:
                 reply = await self._client.post(row, ask.api, body, headers)
@@ -209,19 +212,17 @@ class Relay:
     async def _read(self, ask: Ask, way: Way, turn: Turn, reply: Reply) -> Answer:
         if ask.stream and reply.streams:
             return await self._begin(ask, way, turn, reply)
-        whole = await reply.json()
+        body, whole = await reply.json()
         listed = "data" if ask.api == "embeddings" else "choices"
         if not isinstance(whole, dict) or not isinstance(whole.get(listed), list):
             raise Failed(Failure("broken", "answered with something that is no answer"))
         turn.answered(remaining=reply.remaining)
-        label = way.deployment.label
-        usage = normalise_answer(whole, label=label) if listed == "choices" else usage_from(whole.get("usage"))
-        if label is not None:
-            whole["model"] = label
+        changed = normalise_answer(whole, label=way.deployment.label)
+        usage = usage_from(whole.get("usage"))
         if usage is None:
             said = "" if listed == "data" else json.dumps(whole["choices"])
             usage = Usage(ask.prompt_tokens, estimate_tokens(said) if said else 0, exact=False)
-        answer = Answer(way, turn, whole=whole, usage=usage, complete=True)
+        answer = Answer(way, turn, whole=whole, body=None if changed else body, usage=usage, complete=True)
         # All of it is here: the next one need not wait until the client has read it.
         answer.close()
         return answer

@@ -55,6 +55,7 @@ class Reply:
     def __init__(self, response: aiohttp.ClientResponse, gap_s: float) -> None:
         self._response = response
         self._gap_s = gap_s
+        self._taken = 0
 
     @property
     def streams(self) -> bool:
@@ -69,29 +70,39 @@ class Reply:
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives. Raises `Failed` when it breaks off or pauses for longer than the gap allowed."""
+        while piece := await self._next():
+            yield piece
+
+    async def _next(self) -> bytes:
+        """What has arrived, waiting for something if need be; empty at the end. Raises `Failed`."""
         content = self._response.content
         try:
-            while True:
+            if content.is_eof() or content.total_bytes > self._taken:
+                # It is here already: no clock is needed to wait for it.
+                piece = await content.readany()
+            else:
                 # Only our own waiting counts: a client that reads slowly is not the upstream's silence.
                 async with asyncio.timeout(self._gap_s):
                     piece = await content.readany()
-                if not piece:
-                    return
-                yield piece
         except TimeoutError as error:
             raise Failed(Failure("broken", f"fell silent for {self._gap_s:g} s in the middle of an answer")) from error
         except (aiohttp.ClientError, OSError) as error:
             raise Failed(Failure("broken", f"broke the connection off ({type(error).__name__})")) from error
+        self._taken += len(piece)
+        return piece
 
-    async def json(self) -> Any:
-        """The whole body. Raises `Failed` when it is not JSON."""
-        body = bytearray()
-        async for piece in self.pieces():
-            body += piece
-            if len(body) > ANSWER_BODY:
-                raise Failed(Failure("broken", f"sent more than {ANSWER_BODY} bytes"))
+    async def json(self) -> tuple[bytes, Any]:
+        """The whole body, as it came and read. Raises `Failed` when it is not JSON."""
+        body = await self._next()
+        if not self._response.content.at_eof():
+            whole = bytearray(body)
+            while piece := await self._next():
+                whole += piece
+                if len(whole) > ANSWER_BODY:
+                    raise Failed(Failure("broken", f"sent more than {ANSWER_BODY} bytes"))
+            body = bytes(whole)
         try:
-            return json.loads(body)
+            return body, json.loads(body)
         except ValueError as error:
             raise Failed(Failure("broken", "answered with something that is not JSON")) from error
 

@@ -143,7 +143,7 @@ def _plan(options: argparse.Namespace, data: DataFolder) -> _Plan:
     if dot_env.ignored:
         _say(
             f"Ignored in .env: {', '.join(dot_env.ignored)}. What counts there begins with "
-            f"{', '.join(upstreams.COUNTED)}; see .env.example."
+            f"{', '.join(wire.UPSTREAM_ENVIRONMENT)}; see .env.example."
         )
     # What is exported in the shell wins over files. A hub around us (a terminal in a workspace) is not our hub.
     exported = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")}
@@ -163,13 +163,15 @@ _NO_MODEL = "no model: name one in .env (see .env.example), run Ollama, or start
 
 
 def _start_model(plan: _Plan, data: DataFolder) -> DemoModel | None:
+    from neuralinverse_hub import wire
     from neuralinverse_hub.local.serving import DemoModel
-    from neuralinverse_hub.local.upstreams import COUNTED
 
     if not plan.demo or plan.installed.model_server_command is None:
         return None
     # Its own key is the only secret it needs.
-    environment = {name: value for name, value in plan.environment.items() if not name.startswith(COUNTED)}
+    environment = {
+        name: value for name, value in plan.environment.items() if not name.startswith(wire.UPSTREAM_ENVIRONMENT)
+    }
     model = DemoModel(plan.installed.model_server_command, environment, data.model_log)
     model.start()
     return model

@@ -21,6 +21,9 @@ from ai_provider.completion import Around, Cache, insertion, question
         ("a = 1\n", "b = 2", "b = 2", ""),
         ("x", "", "   \n", ""),
         ("x = ", "", "x = <cursor>2", "2"),
+        ("def add(a, b):\n    re", "", "%%ai\ndef add(a, b):\n    return a + b\n\n# Example\nadd(1, 2)", "turn a + b"),
+        ("f(", ", 2)", "1, 2)\nprint(1)", "1"),
+        ("if x:", "", "\n    y = 1\n    z = 2\n\nprint(y)", "\n    y = 1\n    z = 2"),
     ],
 )
 def test_an_answer_becomes_the_text_that_is_missing(before: str, after: str, answer: str, inserted: str) -> None:

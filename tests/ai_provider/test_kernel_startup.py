@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import ai_provider
 from ai_provider import kernel_startup
-from tests.ai_provider.standin import StandIn
+from tests.ai_provider.standin import WHO, StandIn
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -85,6 +85,37 @@ def test_a_kernel_of_another_environment_answers_and_sees_nothing_else_of_ours(
     )
     assert done.cells[0].outputs[0].data["text/plain"].startswith("Hello from")
     assert done.cells[1].outputs[0].text == f"{python} [] None\nFalse []\n"
+
+
+def test_a_project_with_a_package_of_the_same_name_keeps_it(tmp_path: Path, gateway: StandIn) -> None:
+    (tmp_path / "ai_provider").mkdir()
+    (tmp_path / "ai_provider" / "__init__.py").write_text("mine = 1\n")
+    kernel_startup.install(tmp_path)
+    done = run(tmp_path, gateway.environment(), "from ai_provider import mine\nprint(mine)", "%%ai\nHi")
+    assert done.cells[0].outputs[0].text == "1\n"
+    assert done.cells[1].outputs[0].data["text/plain"].startswith("Hello from")
+
+
+def test_loading_it_once_more_changes_nothing(tmp_path: Path, gateway: StandIn) -> None:
+    kernel_startup.install(tmp_path)
+    done = run(tmp_path, gateway.environment(), "%load_ext ai_provider", "1 / 1", "%%ai\nHi")
+    assert len(gateway.asked) == 1
+    assert len(done.cells[2].outputs) == 2
+
+
+def test_a_terminal_gets_plain_text_as_it_comes(tmp_path: Path, gateway: StandIn) -> None:
+    kernel_startup.install(tmp_path)
+    command = "get_ipython().run_cell_magic('ai', 'coding', 'Hi')"
+    environment = {**os.environ, **gateway.environment(), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "-c", command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == f"Hello from **the** gateway. Grüße, 世界\n-- {WHO} · coding\n"
 
 
 def test_a_kernel_into_which_it_cannot_be_loaded_starts_and_the_reason_is_kept(tmp_path: Path) -> None:

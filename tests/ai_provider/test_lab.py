@@ -15,13 +15,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from ai_provider.lab import build
 from tests.ai_provider.lab import PASSWORD, Lab, free_port, listens
 from tests.ai_provider.standin import TOKEN, WHO, StandIn
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 LOAD_MS = 60_000
 """Lab's first load compiles a lot on a small machine."""
@@ -59,24 +57,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory, standin: StandIn, extension: P
     started.stop()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install chromium to run the browser tests")
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1200, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    yield page
-    context.close()
+@pytest.fixture(autouse=True)
+def calm(standin: StandIn) -> None:
+    """What a failed test had ordered is forgotten."""
+    standin.fail_next = None
+    standin.replies.clear()
 
 
 def screenshot(name: str) -> Path:

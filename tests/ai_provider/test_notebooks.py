@@ -281,7 +281,8 @@ def test_a_kernel_whose_loop_is_busy_answers_too(workspace: Workspace) -> None:
     assert done.nb.cells[2].outputs[0].text == "True\n"
 
 
-def test_a_model_that_thinks_first_says_so_and_its_thoughts_are_not_the_answer(workspace: Workspace) -> None:
+def test_waiting_and_thinking_are_shown_and_are_not_the_answer(workspace: Workspace) -> None:
     done = workspace.run("%%ai thinking\nHi")
-    assert done.shown[0]["data"]["text/plain"] == "thinking"
+    assert done.shown[0]["data"]["text/plain"] == "2 before you, about 12 s"
+    assert "thinking, 4 characters so far" in [content["data"]["text/plain"] for content in done.shown]
     assert texts(done.nb)[0] == HELLO

@@ -16,7 +16,7 @@ interface Suggestion {
   error?: string;
 }
 
-/** Above the cursor's own cell, as much of the earlier cells as helps. */
+/** Above the cursor's own cell, as much of the earlier cells as helps; cells in another language do not. */
 const ABOVE_CHARACTERS = 3000;
 const OUTPUT_CHARACTERS = 1000;
 
@@ -123,7 +123,8 @@ function above(context: Completer.IInlineCompletionContext): string {
   const sources = cells
     .slice(0, active)
     .filter((cell) => cell.model.type === 'code')
-    .map((cell) => cell.model.sharedModel.getSource());
+    .map((cell) => cell.model.sharedModel.getSource())
+    .filter((source) => !source.startsWith('%%'));
   return sources.join('\n\n').slice(-ABOVE_CHARACTERS);
 }
 

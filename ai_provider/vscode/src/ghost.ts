@@ -24,6 +24,10 @@ const BEFORE_CHARS = 3_000;
 const AFTER_CHARS = 1_000;
 const NEIGHBOUR_CHARS = 1_500;
 const WINDOW_LINES = 24;
+const LONGEST_LINES = 1_500;
+const KEPT_NEIGHBOURS = 12;
+const LEAST_ALIKE = 0.05;
+const MOST_CLOSED = 8;
 
 /** Whether a completion here can help: not inside a word, not with code right of the cursor, not in an empty file. */
 export function wanted(place: Place): boolean {
@@ -47,31 +51,56 @@ function lineAfter(after: string): string {
   return after.split("\n", 1)[0] ?? "";
 }
 
-/** The parts of `neighbours` that are most like the code before the cursor, as comments to put before it. */
-export function similar(place: Place, neighbours: readonly Neighbour[], budget = NEIGHBOUR_CHARS): string {
-  const own = wordsOf(place.before.split("\n").slice(-WINDOW_LINES).join("\n"));
-  if (own.size === 0) return "";
-  const windows = neighbours.flatMap(({ name, text }) => {
-    const lines = text.split("\n").slice(0, 2_000);
-    let best: { name: string; text: string; score: number } | undefined;
-    for (let first = 0; first < lines.length; first += WINDOW_LINES / 2) {
-      const window = lines.slice(first, first + WINDOW_LINES).join("\n");
-      const score = alike(own, wordsOf(window));
-      if (score > (best?.score ?? 0.05)) best = { name, text: window, score };
+/** The windows of other files that are most like the code at hand; what was read of a file is kept while it stays the same. */
+export class Neighbourhood {
+  readonly #read = new Map<string, { readonly text: string; readonly windows: readonly Window[] }>();
+
+  /** The best windows of `neighbours` as comments, to put before the code; at most `budget` characters. */
+  similar(place: Place, neighbours: readonly Neighbour[], budget = NEIGHBOUR_CHARS): string {
+    const own = wordsOf(place.before.slice(-BEFORE_CHARS).split("\n").slice(-WINDOW_LINES).join("\n"));
+    if (own.size === 0) return "";
+    const best = neighbours.flatMap((neighbour) => {
+      let found: { window: Window; score: number; name: string } | undefined;
+      for (const window of this.#windows(neighbour)) {
+        const score = alike(own, window.words);
+        if (score > (found?.score ?? LEAST_ALIKE)) found = { window, score, name: neighbour.name };
+      }
+      return found ? [found] : [];
+    });
+    best.sort((a, b) => b.score - a.score);
+    const leader = commentLeader(place.language);
+    const out: string[] = [];
+    let left = budget;
+    for (const { name, window } of best) {
+      const block = [`From ${name}:`, ...window.lines].map((line) => `${leader} ${line}`.trimEnd()).join("\n");
+      if (block.length > left) continue;
+      out.push(block);
+      left -= block.length;
     }
-    return best ? [best] : [];
-  });
-  windows.sort((a, b) => b.score - a.score);
-  const leader = commentLeader(place.language);
-  const out: string[] = [];
-  let left = budget;
-  for (const window of windows) {
-    const block = [`From ${window.name}:`, ...window.text.trim().split("\n")].map((line) => `${leader} ${line}`.trimEnd()).join("\n");
-    if (block.length > left) continue;
-    out.push(block);
-    left -= block.length;
+    return out.length > 0 ? `${out.join("\n")}\n` : "";
   }
-  return out.length > 0 ? `${out.join("\n")}\n` : "";
+
+  #windows({ name, text }: Neighbour): readonly Window[] {
+    const known = this.#read.get(name);
+    if (known?.text === text) return known.windows;
+    const lines = text.split("\n", LONGEST_LINES);
+    const windows: Window[] = [];
+    for (let first = 0; first < lines.length; first += WINDOW_LINES / 2) {
+      const part = lines.slice(first, first + WINDOW_LINES);
+      const words = wordsOf(part.join("\n"));
+      if (words.size > 0) windows.push({ lines: part.join("\n").trim().split("\n"), words });
+    }
+    this.#read.delete(name);
+    this.#read.set(name, { text, windows });
+    const oldest = this.#read.keys().next().value;
+    if (this.#read.size > KEPT_NEIGHBOURS && oldest !== undefined) this.#read.delete(oldest);
+    return windows;
+  }
+}
+
+interface Window {
+  readonly lines: readonly string[];
+  readonly words: ReadonlySet<string>;
 }
 
 function wordsOf(text: string): Set<string> {
@@ -96,6 +125,8 @@ export function tidy(raw: string, before: string, after: string, several: boolea
   let text = unfence(raw.replaceAll("\r\n", "\n"));
   const line = lineBefore(before);
   if (line.trim() && text.trimStart().startsWith(line.trim())) text = text.trimStart().slice(line.trim().length);
+  // Models begin with a space of their own where the indentation is already typed.
+  if (/^[ \t]+$/.test(line)) text = text.replace(/^[ \t]+/, "");
   if (!several) text = text.split("\n", 1)[0] ?? "";
   text = beforeRepetition(text, after).trimEnd();
   const rest = lineAfter(after).trim();
@@ -132,47 +163,92 @@ function withoutOverlap(text: string, rest: string): string {
   return text;
 }
 
+/**
+ * How many characters after the cursor `text` takes the place of: the rest of the line when `text` has its brackets
+ * and quotes too (`):` before `)`), else none.
+ */
+export function replaced(text: string, after: string): number {
+  const rest = lineAfter(after).trimEnd();
+  let found = 0;
+  for (const char of text) if (char === rest[found]) found += 1;
+  return found === rest.length && !text.includes("\n") ? rest.length : 0;
+}
+
 /** The last answers, also for those who typed on into one: what is left of it needs no new request. */
 export class Cache {
-  readonly #entries = new Map<string, { readonly before: string; readonly text: string }>();
+  #entries: { readonly before: string; readonly after: string; readonly text: string }[] = [];
 
   constructor(readonly size = 64) {}
 
   put(before: string, after: string, text: string): void {
-    const key = `${before}\0${after}`;
-    this.#entries.delete(key);
-    this.#entries.set(key, { before, text });
-    const oldest = this.#entries.keys().next().value;
-    if (this.#entries.size > this.size && oldest !== undefined) this.#entries.delete(oldest);
+    this.#entries = [{ before, after, text }, ...this.#entries.filter((entry) => entry.before !== before || entry.after !== after)].slice(0, this.size);
   }
 
+  /** What to show; empty: it is known that there is nothing; undefined: not known. */
   get(before: string, after: string): string | undefined {
-    const exact = this.#entries.get(`${before}\0${after}`);
-    if (exact) return exact.text;
-    for (const [key, entry] of [...this.#entries].reverse()) {
-      if (!key.endsWith(`\0${after}`) || !before.startsWith(entry.before)) continue;
-      const typed = before.slice(entry.before.length);
-      if (typed.length < entry.text.length && entry.text.startsWith(typed)) return entry.text.slice(typed.length);
+    for (const entry of this.#entries) {
+      const typed = before.length - entry.before.length;
+      if (typed < 0 || (typed > 0 && typed >= entry.text.length) || !before.startsWith(entry.before)) continue;
+      if (!entry.text.startsWith(before.slice(entry.before.length))) continue;
+      const closed = closedSince(entry.after, after);
+      if (closed === undefined) continue;
+      const left = entry.text.slice(typed);
+      const shown = closed && !left.includes("\n") ? withoutOverlap(left, closed) : left;
+      if (shown !== "" || typed === 0) return shown;
     }
     return undefined;
   }
 }
 
+/** The brackets and quotes the editor closed by itself since the text after the cursor was `then`; undefined: it differs in more. */
+function closedSince(then: string, now: string): string | undefined {
+  const more = now.length - then.length;
+  if (more < 0 || more > MOST_CLOSED || !now.endsWith(then)) return undefined;
+  const closed = now.slice(0, more);
+  return /^[)\]}>"'`]*$/.test(closed) ? closed : undefined;
+}
+
 export interface Timing {
-  /** How long the keyboard has to rest before anything is asked. */
+  /** How long the keyboard has to rest before anything is asked: at least, and at most for those who type slowly. */
   readonly restMs: number;
+  readonly longestRestMs: number;
   /** How long after a failure nothing is asked, so that a gateway that is away is not called at every key. */
   readonly pauseMs: number;
   readonly now: () => number;
 }
 
-const TIMING: Timing = { restMs: 75, pauseMs: 10_000, now: Date.now };
+const TIMING: Timing = { restMs: 75, longestRestMs: 200, pauseMs: 10_000, now: Date.now };
 const LEARN_AGAIN_MS = 600_000;
 
 export interface Shown {
   readonly text: string;
+  /** Characters after the cursor that it takes the place of. */
+  readonly replaces: number;
   /** Undefined: it came from the cache. */
   readonly model: string | undefined;
+}
+
+/**
+ * How fast this person types just now: a request is worth sending once a key has been out for longer than the next
+ * one usually takes, because before that it will probably be cancelled.
+ */
+export class Rhythm {
+  #lastAt = 0;
+  #gapMs: number;
+
+  constructor(readonly timing: Timing) {
+    this.#gapMs = timing.restMs;
+  }
+
+  /** Notes a key and returns how long to wait for the next. */
+  key(): number {
+    const now = this.timing.now();
+    const gap = now - this.#lastAt;
+    this.#lastAt = now;
+    // A longer silence is a pause for thought and says nothing about the fingers.
+    if (gap > 0 && gap < 600) this.#gapMs += (gap - this.#gapMs) * 0.2;
+    return Math.min(this.timing.longestRestMs, Math.max(this.timing.restMs, this.#gapMs * 1.2));
+  }
 }
 
 /**
@@ -181,6 +257,8 @@ export interface Shown {
  */
 export class Completer {
   readonly #cache = new Cache();
+  readonly #neighbourhood = new Neighbourhood();
+  readonly #rhythm: Rhythm;
   readonly #timing: Timing;
   #pausedUntil = 0;
   /** What the models behind `completions` turned out not to do. */
@@ -191,22 +269,24 @@ export class Completer {
     timing: Partial<Timing> = {},
   ) {
     this.#timing = { ...TIMING, ...timing };
+    this.#rhythm = new Rhythm(this.#timing);
   }
 
   /** What to show at `place`, or undefined. Throws `GatewayError` once when it fails, then pauses in silence. */
   async complete(place: Place, signal: AbortSignal): Promise<Shown | undefined> {
+    const restMs = this.#rhythm.key();
     if (!wanted(place)) return undefined;
     const cached = this.#cache.get(place.before, place.after);
-    if (cached !== undefined) return cached ? { text: cached, model: undefined } : undefined;
+    if (cached !== undefined) return cached ? { text: cached, replaces: replaced(cached, place.after), model: undefined } : undefined;
     if (this.#timing.now() < this.#pausedUntil && !place.explicit) return undefined;
-    if (!place.explicit && !(await rested(this.#timing.restMs, signal))) return undefined;
+    if (!place.explicit && !(await rested(restMs, signal))) return undefined;
     const several = place.explicit || multiline(place.before, place.after);
     try {
       const outcome = await this.#ask(place, several, signal);
       if (signal.aborted) return undefined;
       const text = tidy(outcome.text, place.before, place.after, several);
       this.#cache.put(place.before, place.after, text);
-      return text ? { text, model: outcome.model } : undefined;
+      return text ? { text, replaces: replaced(text, place.after), model: outcome.model } : undefined;
     } catch (error) {
       if (signal.aborted) return undefined;
       if (!(error instanceof GatewayError)) throw error;
@@ -223,7 +303,7 @@ export class Completer {
     if (this.#timing.now() - this.#cannot.at > LEARN_AGAIN_MS) this.#cannot = { fill: false, complete: false, at: this.#timing.now() };
     const before = place.before.slice(-BEFORE_CHARS);
     const after = place.after.slice(0, AFTER_CHARS);
-    const context = similar(place, place.neighbours());
+    const context = this.#neighbourhood.similar(place, place.neighbours());
     const request = {
       model: "coding",
       prompt: context + before,

@@ -39,7 +39,7 @@ export class Participant {
   ): Promise<vscode.ChatResult> {
     const intent = (request.command ?? "ask") as Intent;
     const text = request.prompt.trim();
-    const gathered = await gather(request.references, vscode.window.activeTextEditor);
+    const gathered = await gather(text, request.references, vscode.window.activeTextEditor);
     if (intent === "ask" && !text) {
       stream.markdown("What would you like to know? Write your question after `@neuralinverse`.");
       return {};

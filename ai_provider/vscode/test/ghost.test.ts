@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Cache, Completer, type Place, multiline, similar, tidy, wanted } from "../src/ghost";
+import { Cache, Completer, Neighbourhood, type Place, Rhythm, multiline, replaced, tidy, wanted } from "../src/ghost";
 import { type Handler, against, chunk } from "./server";
 
 const at = (before: string, after = "", more: Partial<Place> = {}): Place => ({ language: "python", before, after, explicit: false, neighbours: () => [], ...more });
@@ -34,6 +34,7 @@ describe("tidy", () => {
     ["x = foo(1)", "x = fo", "", false, "o(1)"],
     ["bar)", "foo(", ")", false, "bar"],
     ["bar):", "foo(", "):", false, "bar"],
+    [" return a", "    ", "", true, "return a"],
     ["  \n ", "x", "", true, ""],
     ["a = 1\nb = 2\nreturn total", "", "\n\nreturn total\n", true, "a = 1\nb = 2"],
     ["again\r\nagain\r\nagain\r\nagain", "", "", true, "again\nagain"],
@@ -42,7 +43,19 @@ describe("tidy", () => {
   });
 });
 
+test.each([
+  ["):", ")", 1],
+  ["a, b):", ")\nmore", 1],
+  ["a", ")", 0],
+  ["a]", ")", 0],
+  ["a", "", 0],
+  ["a):\n  b", ")", 0],
+])("%j before %j takes the place of %i characters", (text, after, count) => {
+  expect(replaced(text, after)).toBe(count);
+});
+
 describe("similar", () => {
+  const similar = (...given: Parameters<Neighbourhood["similar"]>) => new Neighbourhood().similar(...given);
   const place = at("def total_price(items):\n    return sum(item.price for item in items)\n\ndef total_weight(items):\n    ");
   test("finds the window that shares words, as comments of the language", () => {
     const text = similar(place, [
@@ -51,6 +64,12 @@ describe("similar", () => {
     ]);
     expect(text).toMatch(/^# From b\.py:\n# class Item:/);
     expect(text).not.toContain("getcwd");
+  });
+  test("sees that a file changed", () => {
+    const neighbourhood = new Neighbourhood();
+    const file = (text: string) => [{ name: "b.py", text }];
+    expect(neighbourhood.similar(place, file("nothing alike here"))).toBe("");
+    expect(neighbourhood.similar(place, file("total_price items price"))).toContain("total_price items price");
   });
   test("never takes more than its budget", () => {
     const text = similar(place, Array.from({ length: 9 }, (_, n) => ({ name: `${n}.py`, text: "total_price items price weight\n".repeat(20) })), 700);
@@ -69,10 +88,50 @@ describe("Cache", () => {
     expect(cache.get("return a + b", "\n")).toBeUndefined();
     expect(cache.get("return", "other")).toBeUndefined();
   });
+  test("brackets that the editor closed by itself do not count as a change", () => {
+    const cache = new Cache();
+    cache.put("x = ", "\n", "sum(a[0])");
+    expect(cache.get("x = sum(", ")\n")).toBe("a[0]");
+    expect(cache.get("x = sum(a[", "])\n")).toBe("0");
+    expect(cache.get("x = sum(", "foo)\n")).toBeUndefined();
+  });
+  test("that there is nothing to show is known, too", () => {
+    const cache = new Cache();
+    cache.put("x", "", "");
+    expect(cache.get("x", "")).toBe("");
+    expect(cache.get("xy", "")).toBeUndefined();
+  });
   test("keeps the newest", () => {
     const cache = new Cache(2);
     for (const word of ["a", "b", "c"]) cache.put(word, "", "x");
     expect(["a", "b", "c"].map((word) => cache.get(word, ""))).toEqual([undefined, "x", "x"]);
+  });
+});
+
+describe("Rhythm", () => {
+  /** The rest after the last of `count` keys, `gap` ms apart. */
+  function rest(gap: number, count = 40): number {
+    let now = 1_000;
+    const rhythm = new Rhythm({ restMs: 75, longestRestMs: 200, pauseMs: 0, now: () => now });
+    let wait = 0;
+    for (let key = 0; key < count; key++) {
+      now += gap;
+      wait = rhythm.key();
+    }
+    return wait;
+  }
+  test("fast fingers wait the shortest rest", () => {
+    expect(rest(20)).toBe(75);
+  });
+  test("slower fingers wait a little longer than their next key takes", () => {
+    expect(rest(120)).toBeGreaterThan(120);
+    expect(rest(120)).toBeLessThan(160);
+  });
+  test("nobody waits longer than the limit", () => {
+    expect(rest(400)).toBe(200);
+  });
+  test("a pause for thought says nothing about the fingers", () => {
+    expect(rest(5_000)).toBe(90);
   });
 });
 
@@ -89,13 +148,13 @@ describe("Completer", () => {
       seen.push(one);
       reply(one, request, response);
     });
-    return { completer: new Completer(gateway, { restMs: 5, ...timing }), seen };
+    return { completer: new Completer(gateway, { restMs: 5, longestRestMs: 5, ...timing }), seen };
   }
   const says = (text: string) => JSON.stringify({ model: "real-1", choices: [{ text, finish_reason: "stop" }] });
 
   test("asks for what follows and shows it", async () => {
     const { completer, seen } = await before((_, __, response) => response.end(says("urn 1\nmore")));
-    expect(await completer.complete(at("def f():\n    ret"), never)).toEqual({ text: "urn 1", model: "real-1" });
+    expect(await completer.complete(at("def f():\n    ret"), never)).toEqual({ text: "urn 1", replaces: 0, model: "real-1" });
     expect(seen).toMatchObject([{ url: "/v1/completions", body: { model: "coding", prompt: "def f():\n    ret", stop: ["\n"] } }]);
     expect(seen[0]?.body).not.toHaveProperty("suffix");
   });
@@ -103,13 +162,13 @@ describe("Completer", () => {
   test("the same place again, and typing on, cost no request", async () => {
     const { completer, seen } = await before((_, __, response) => response.end(says("urn 1")));
     await completer.complete(at("ret"), never);
-    expect(await completer.complete(at("ret"), never)).toEqual({ text: "urn 1", model: undefined });
-    expect(await completer.complete(at("retu"), never)).toEqual({ text: "rn 1", model: undefined });
+    expect(await completer.complete(at("ret"), never)).toEqual({ text: "urn 1", replaces: 0, model: undefined });
+    expect(await completer.complete(at("retu"), never)).toEqual({ text: "rn 1", replaces: 0, model: undefined });
     expect(seen).toHaveLength(1);
   });
 
   test("a call that is cancelled while the keyboard is not at rest sends nothing", async () => {
-    const { completer, seen } = await before((_, __, response) => response.end(says("x")), { restMs: 50 });
+    const { completer, seen } = await before((_, __, response) => response.end(says("x")), { restMs: 50, longestRestMs: 50 });
     const abort = new AbortController();
     const first = completer.complete(at("ret"), abort.signal);
     abort.abort();

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,12 +11,10 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from neuralinverse_hub import wire
+from tests.ai_provider.vscode.build import SOURCE, packaged
 from tests.ai_provider.vscode.ide import CHROMIUM_FLAGS, Editor, Workspace, built_in, code_server, editor
 from tests.ai_provider.vscode.standin import TOKEN, Gateway, serve
 from tests.chromium import chromium
-
-ROOT = Path(__file__).parents[3]
-SOURCE = ROOT / "ai_provider" / "vscode"
 
 
 @pytest.fixture(scope="session")
@@ -39,34 +36,11 @@ def built_in_extensions(code_server_parts: tuple[Path, Path], tmp_path_factory: 
     """
     node, entry = code_server_parts
     if (SOURCE / "node_modules").is_dir():
-        return built_in(_packaged(node), entry, tmp_path_factory.mktemp("built-in") / "extensions")
+        return built_in(packaged(node), entry, tmp_path_factory.mktemp("built-in") / "extensions")
     own = entry.parents[2] / "lib/vscode/extensions"
     if not (own / "neuralinverse/package.json").is_file():
         pytest.skip("the extension is not built: run `npm ci --ignore-scripts` in ai_provider/vscode")
     return own
-
-
-def _packaged(node: Path) -> Path:
-    path = SOURCE / "neuralinverse.vsix"
-    sources = [*SOURCE.glob("src/**/*.ts"), SOURCE / "package.json", SOURCE / "README.md"]
-    if not path.exists() or path.stat().st_mtime < max(source.stat().st_mtime for source in sources):
-        done = run_npm(node, "run", "package")
-        assert done.returncode == 0, done.stdout
-    return path
-
-
-def run_npm(node: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """npm of that Node, in the extension's folder."""
-    npm = node.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
-    return subprocess.run(
-        [str(node), str(npm), *arguments],
-        cwd=SOURCE,
-        env=os.environ | {"PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}"},
-        text=True,
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
 
 
 @pytest.fixture(scope="session")

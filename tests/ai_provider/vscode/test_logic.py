@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ai_provider.vscode.conftest import SOURCE, run_npm
+from tests.ai_provider.vscode.build import SOURCE, run_npm
 
 
 def test_the_logic_of_the_extension(code_server_parts: tuple[Path, Path]) -> None:

@@ -79,7 +79,8 @@ async def test_the_model_picker_lists_the_gateways_models_and_the_participant_us
     await ide.open_chat()
     picker = ide.page.locator(".chat-input-toolbars [aria-label*='Model']").first
     await picker.click()
-    offered = ide.page.locator(".action-widget")
+    offered = ide.page.locator(".chat-model-picker-dropdown")
+    await offered.locator(".monaco-list-row", has_text="Other Models").click()
     for name in ("Auto", "Coding", "llama-4"):
         await expect(offered).to_contain_text(name)
     await ide.shot("model-picker")

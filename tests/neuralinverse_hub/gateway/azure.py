@@ -19,6 +19,9 @@ KEY = "stand-in-azure-key"
 FILTER_RESULT = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
 
 
+DETECTIONS = {name: {"filtered": False, "detected": False} for name in ("jailbreak", "indirect_attack")}
+
+
 @dataclass
 class Fault:
     """What the next ``times`` requests to ``deployment`` (None: any) meet instead of an answer."""
@@ -51,6 +54,8 @@ class Azure:
         self.raw: Callable[[str], list[bytes]] | None = None
         """Bytes of a whole stream, instead of the pieces."""
         self.pause_s = 0.0
+        self.chaos: Callable[[], str | None] | None = None
+        """Asked for a fault for every request, in place of `faults`."""
         self.deployments = {
             "my-r1": "DeepSeek-R1",
             "my-llama": "Llama-4-Maverick-17B-128E-Instruct-FP8",
@@ -131,6 +136,9 @@ class Azure:
             self.active -= 1
 
     def _fault(self, name: str) -> Fault | None:
+        if self.chaos is not None:
+            kind = self.chaos()
+            return Fault(kind, headers={"retry-after-ms": "100"}) if kind else None
         for fault in self.faults:
             if fault.times and fault.deployment in (None, name):
                 fault.times -= 1
@@ -209,7 +217,7 @@ class Azure:
                 }
             ],
             "usage": self.usage(body),
-            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": FILTER_RESULT}],
+            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {**FILTER_RESULT, **DETECTIONS}}],
         }
 
     def tool_call(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -11,14 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from neuralinverse_hub import hub_config
 from neuralinverse_hub.local import upstreams
 from neuralinverse_hub.local.errors import NotReady
 from neuralinverse_hub.local.ports import free_port
-
-
-def test_env_files_count_what_the_hub_hands_to_the_gateway() -> None:
-    assert upstreams.COUNTED == hub_config.UPSTREAM_ENVIRONMENT
 
 
 def test_the_first_folder_that_sets_a_name_wins(tmp_path: Path) -> None:
