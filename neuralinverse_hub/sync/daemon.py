@@ -56,9 +56,10 @@ _PR_SET_PDEATHSIG: Final = 1
 class Daemon:
     """Protects one folder until it is told to stop. `run` returns the exit code: 0 all is on the host, 3 not all."""
 
-    def __init__(self, config: Config, host: GitHost | None = None) -> None:
+    def __init__(self, config: Config, *, full_scan_s: float = FULL_SCAN_S) -> None:
         self._config = config
-        self._host = host or GitHost(config.remote, token_from_environment)
+        self._full_scan_s = full_scan_s
+        self._host = GitHost(config.remote, token_from_environment)
         self._endpoint = StatusEndpoint(config.state)
         self._status = StatusFile(config.state, config.generation)
         self._watcher: Watcher | None = None
@@ -225,7 +226,7 @@ class Daemon:
             return
         if self._private.changed(self._worktree.ignored_paths()):
             self._cycle(time.time())
-        elif self._protected_at is not None:
+        elif self._protected_at is not None and self._watcher is not None:
             self._protected_at = max(self._protected_at, since)
         if not self._adopted:
             self._adopted = True
@@ -305,7 +306,7 @@ class Daemon:
                 tree = self._worktree.root_tree([(b"sealed", private)] if private else [], pack)
                 if changes is None:
                     took = time.monotonic() - began
-                    wait_s = FULL_SCAN_S if self._watcher is not None else max(2.0, 20 * took)
+                    wait_s = self._full_scan_s if self._watcher is not None else max(2.0, 20 * took)
                     self._scan_at = time.monotonic() + wait_s
                 if self._must_hold(files_before, final=final):
                     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 import signal
@@ -416,6 +417,24 @@ def test_nothing_is_snapshotted_before_the_restore_is_whole(workspace, host):
     assert (workspace.folder / "a.txt").read_text() == "a\n"
     assert workspace.on_host("a.txt") == b"a\n"
     assert workspace.on_host("early.txt") == b"written while it was restoring\n"
+
+
+def test_a_change_that_no_watcher_reports_is_found_by_the_regular_full_scan(workspace):
+    path = workspace.folder / "mapped.bin"
+    path.write_bytes(b"a" * 4096)
+    program = (
+        "from neuralinverse_hub.sync.config import Config; from neuralinverse_hub.sync.daemon import Daemon; "
+        "Daemon(Config.from_env(), full_scan_s=1).run()"
+    )
+    with (workspace.place / "daemon.log").open("ab") as log:
+        workspace.daemon = subprocess.Popen([sys.executable, "-c", program], env=workspace.env, stderr=log)
+    until(lambda: workspace.on_host("mapped.bin") == b"a" * 4096, f"the first state: {workspace.log()}")
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        file.close()
+        until(lambda: workspace.status_is("protected"), "a quiet daemon")
+        memory[:4] = b"bbbb"  # writing to mapped memory makes no inotify event
+        memory.flush()
+        until(lambda: (workspace.on_host("mapped.bin") or b"")[:4] == b"bbbb", "the change on the host")
 
 
 def test_a_second_daemon_of_the_same_workspace_refuses_to_start(workspace):
