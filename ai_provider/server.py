@@ -16,7 +16,7 @@ CONFIG_PATH = Path(__file__).resolve().parent / "jupyter_config"
 """The folder to put on ``JUPYTER_CONFIG_PATH``."""
 
 DATA_PATH = Path(__file__).resolve().parent / "lab" / "share"
-"""The folder to put on ``JUPYTER_PATH``: the Lab extension is in its ``labextensions``, once ``lab.build`` has made it."""
+"""The Lab extension is in its ``labextensions``, once ``lab.build`` has made it."""
 
 PERSONA_ID = "jupyter-ai-personas::ai_provider::NeuralInversePersona"
 """How jupyter-ai calls our persona; it derives this from package and class."""
@@ -30,6 +30,10 @@ def _link_jupyter_server_extension(app: Any) -> None:
     if "builtin_mcp_servers" not in app.config.PersonaManager:
         # Personas would be told of a server on port 3001 that jupyter_config keeps off: it asks nobody for a token.
         ours.PersonaManager.builtin_mcp_servers = []
+    labextensions = DATA_PATH / "labextensions"
+    if labextensions.is_dir():
+        others = app.config.LabApp.get("extra_labextensions_path", [])
+        ours.LabApp.extra_labextensions_path = [*others, str(labextensions)]
     app.update_config(ours)
 
 

@@ -15,8 +15,9 @@ class BuildFailed(Exception):
 
 
 def build(node: Path, folder: Path = SOURCE / "share") -> Path:
-    """``folder``, with the prebuilt extension in it; put it on ``JUPYTER_PATH``. Takes a fraction of a second, no network.
+    """``folder``, with the prebuilt extension in it. Takes a fraction of a second and no network.
 
+    In the usual folder our server extension finds it; put any other on ``JUPYTER_PATH``. What is up to date is left as it is.
     ``node`` is the Node binary to use (22.13 or newer). Raises ``BuildFailed``.
     """
     command = [str(node), "--disable-warning=ExperimentalWarning", str(SOURCE / "build.mjs"), str(folder)]

