@@ -7,10 +7,10 @@ import json
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from tornado import iostream, web
 
@@ -29,7 +29,6 @@ from neuralinverse_hub.gateway.tasks import TASKS, Classifier, Decision
 
 __all__ = ["routes"]
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 UNREAD_S: Final = 120
@@ -132,17 +131,22 @@ class AnswerHandler(ApiHandler):
                     async with asyncio.timeout(UNREAD_S):
                         await sent
 
-    async def _with_heartbeats(self, work: Awaitable[T], journey: Journey) -> T:
-        """The result of ``work``; meanwhile the client gets comments that keep it waiting and say for what."""
-        task = asyncio.ensure_future(work)
+    async def _with_heartbeats(self, work: Coroutine[Any, Any, Answer], journey: Journey) -> Answer:
+        """The answer that ``work`` gives; meanwhile the client gets comments that keep it waiting and say for what."""
+        task = asyncio.create_task(work)
         try:
-            while True:
-                done, _ = await asyncio.wait({task}, timeout=self.parts.heartbeat_s)
-                if done:
-                    break
+            while not (await asyncio.wait({task}, timeout=self.parts.heartbeat_s))[0]:
                 self._begin_events()
                 self.write(waiting_comment(journey.place()))
                 await self.flush()
+        except BaseException:
+            # The client left, perhaps in the moment the answer came: then nobody else will close it.
+            task.cancel()
+            (result,) = await asyncio.gather(task, return_exceptions=True)
+            if isinstance(result, Answer):
+                result.close()
+            raise
+        try:
             return task.result()
         except GatewayError as error:
             if not self._headers_written:
@@ -152,10 +156,6 @@ class AnswerHandler(ApiHandler):
             self.write(self.event(sse.event(json.dumps(error.body()).encode())))
             self.finish()
             raise web.Finish from error
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
 
     def _begin_events(self) -> None:
         if not self._headers_written:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
 import ssl
 import subprocess
 import sys
@@ -223,6 +225,26 @@ async def test_a_waiting_person_who_leaves_gives_their_place_up(hub: Hub, azure:
         azure.gate.set()
         await first
         assert gate.in_flight == 0
+
+
+async def test_clients_that_leave_at_any_moment_leave_nothing_behind(hub: Hub, azure: Azure) -> None:
+    rng = random.Random(3)
+    azure.pause_s = 0.005
+    azure.capacity = 6
+    async with serving(hub, azure_env(azure), heartbeat_s=0.003) as gateway:
+
+        async def ask(leaves_after: float) -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(leaves_after):
+                    async with gateway.post({**prompt(stream=True), "model": "azure/my-llama"}) as response:
+                        await response.read()
+
+        for _ in range(15):
+            await asyncio.gather(*(ask(rng.uniform(0.001, 0.15)) for _ in range(20)))
+        gate = gateway.gateway.parts.relay.gates["azure/my-llama"]
+        await until(lambda: not gate.in_flight and not gate.queue and not gate.waiters)
+        await until(lambda: azure.active == 0)
+        await until(lambda: not gateway.gateway.parts.works)
 
 
 async def test_shutting_down_finishes_answers_and_refuses_new_ones(hub: Hub, azure: Azure) -> None:
