@@ -29,6 +29,7 @@ lint: .venv/test ## Check format, lint, types and the walls between the rooms.
 
 wheel: ai_provider/vscode/node_modules ## Build the wheel, with the VS Code extension in it, into dist/.
 	@cd ai_provider/vscode && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent package
+	@$(BIN)/python -c 'from ai_provider import lab; from neuralinverse_hub.local import node; lab.build(node.find().binary)'
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls -l dist
 
