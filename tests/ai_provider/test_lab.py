@@ -144,9 +144,12 @@ def open_notebook(page: Page, lab: Lab, name: str, *sources: str) -> Locator:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), lab.folder / name)
     page.goto(lab.page(name))
-    editor = page.locator(".jp-Notebook .jp-Cell .cm-content").last
-    editor.wait_for(timeout=LOAD_MS)
-    editor.click()
+    # Lab draws the cells one after the other: the last one there is not always the last one of the notebook.
+    cells_shown = page.locator(".jp-Notebook .jp-Cell")
+    expect(cells_shown).to_have_count(len(sources), timeout=LOAD_MS)
+    editor = cells_shown.last.locator(".cm-content")
+    editor.click(timeout=LOAD_MS)
+    expect(cells_shown.last.locator(".cm-focused")).to_be_visible()
     page.keyboard.press("Control+End")
     return editor
 
