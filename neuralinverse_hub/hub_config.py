@@ -13,6 +13,7 @@ Works on JupyterHub 5.5 and 6.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,6 +88,7 @@ def _one_machine(c: Config, handover: Handover) -> None:
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{handover.proxy_api_port}"
     c.ConfigurableHTTPProxy.pid_file = f"{handover.data_dir}/jupyterhub-proxy.pid"
     c.NeuralInverseHub.git_root = handover.git_root
+    c.NeuralInverseHub.sync_secret_file = f"{handover.data_dir}/sync_secret"
     local = c.LocalWorkspaceSpawner
     local.workspaces_dir = handover.workspaces_dir
     local.ide_environment = {wire.ENV_IDE_NODE: handover.node, wire.ENV_IDE_ENTRY: handover.code_server_entry}
@@ -119,6 +121,16 @@ def _network(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in wire.NETWORK_ENVIRONMENT if name in environ}
 
 
+def _secret(path: Path) -> Path:
+    """``path``, holding 32 random bytes in hexadecimal that only its owner can read; made when it is not there."""
+    try:
+        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return path
+
+
 def _grant(c: Config, services: list[str]) -> None:
     """Let every person, and the token of every workspace, call ``services``; and nothing more.
 
@@ -141,6 +153,7 @@ def _workspaces(c: Config, settings: NeuralInverseHub, hub_url: str, marker: Map
     spawner.gateway_url = f"{hub_url}/services/{wire.GATEWAY_SERVICE}/v1"
     if settings.git_host == "embedded":
         spawner.git_url = f"{hub_url}/services/{wire.GIT_SERVICE}"
+        spawner.sync_secret_file = str(_secret(Path(settings.sync_secret_file).absolute()))
     spawner.environment = {**spawner.get("environment", {}), **marker}
     # A first start on a busy laptop imports JupyterLab from a cold disk.
     spawner.start_timeout = spawner.get("start_timeout", 180)

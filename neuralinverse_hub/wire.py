@@ -133,6 +133,9 @@ class ModelCard(TypedDict):
 SYNC_STATUS_FILE: Final = "sync.json"
 """File below ``NEURALINVERSE_STATE``; replaced atomically, so a reader never sees half of it."""
 
+SYNC_SOCKET: Final = "sync.sock"
+"""UNIX socket below ``NEURALINVERSE_STATE``; ``GET /`` on it answers with the content of ``SYNC_STATUS_FILE``."""
+
 SyncState = Literal["restoring", "protected", "saving", "behind", "stopped"]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +21,7 @@ from traitlets.config import Application
 from traitlets.utils.importstring import import_item
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.gateway.admin import Login, admin_routes, cookie_secret
 from neuralinverse_hub.gateway.auth import HubIdentity
 from neuralinverse_hub.gateway.directory import Directory
 from neuralinverse_hub.gateway.edge import BODY_LIMIT, Parts
@@ -143,6 +146,7 @@ class Gateway(Application):
         identity = HubIdentity(hub, self.hub_api, service=self.service)
         stack.push_async_callback(identity.close)
         patience = Patience(self.connect_timeout_s, self.first_byte_timeout_s, self.gap_timeout_s)
+        self._login = Login.from_env(self.env, hub, self.hub_api)
         entra = EntraIdentity(hub, self.env)
         stack.push_async_callback(entra.close)
         client = UpstreamClient(outer, patience, entra.token)
@@ -208,9 +212,11 @@ class Gateway(Application):
             )
 
     def _listen(self) -> str:
+        pages = admin_routes(re.escape(self.prefix), self.parts, self._login) if self._login else []
         application = web.Application(
-            routes(self.prefix, self.parts),
+            [*pages, *routes(self.prefix, self.parts)],
             log_function=lambda handler: None,
+            cookie_secret=cookie_secret(self._login),
         )
         parts = urlsplit(self.url)
         address = parts.hostname or "127.0.0.1"
@@ -234,6 +240,9 @@ class Gateway(Application):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await self.open()
+        # What is here now stays: the garbage collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(self.reload())))
         await stop.wait()

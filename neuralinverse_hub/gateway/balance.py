@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -35,25 +35,31 @@ def choose(ways: Sequence[Way], condition: Callable[[Way], Condition]) -> Way | 
     shortest wait is longer than `SPILL_S`, a later group's free way is taken instead, and else the shortest wait of
     all groups, when it is less than half as long.
     """
-    seen = [(way, condition(way)) for way in ways]
-    groups = [
-        list(group)
-        for _, group in groupby(
-            (pair for pair in seen if pair[1].allowed), key=lambda pair: (pair[0].deployment.rank, pair[0].model.name)
-        )
-    ]
-    if not groups:
+    # Groups are looked at as far as needed: mostly the first way is free, and that is that.
+    groups = _groups(ways, condition)
+    first = next(groups, None)
+    if first is None:
         return None
-    if free := _least_loaded(groups[0]):
+    if free := _least_loaded(first):
         return free
-    best, state = min(groups[0], key=lambda pair: pair[1].wait_s)
+    best, state = min(first, key=lambda pair: pair[1].wait_s)
     if state.wait_s <= SPILL_S:
         return best
-    for group in groups[1:]:
+    later = list(groups)
+    for group in later:
         if free := _least_loaded(group):
             return free
-    other, other_state = min((pair for group in groups for pair in group), key=lambda pair: pair[1].wait_s)
+    if not later:
+        return best
+    other, other_state = min((pair for group in later for pair in group), key=lambda pair: pair[1].wait_s)
     return other if other_state.wait_s < state.wait_s / 2 else best
+
+
+def _groups(ways: Sequence[Way], condition: Callable[[Way], Condition]) -> Iterator[list[tuple[Way, Condition]]]:
+    """Allowed ways, those of one rank and model together."""
+    for _, group in groupby(ways, key=lambda way: (way.deployment.rank, way.model.name)):
+        if allowed := [pair for pair in ((way, condition(way)) for way in group) if pair[1].allowed]:
+            yield allowed
 
 
 def _least_loaded(group: Sequence[tuple[Way, Condition]]) -> Way | None:

@@ -27,6 +27,8 @@ ADVICE: Final = (
     "or OPENAI_UPSTREAM_URL (any OpenAI-compatible server), or start Ollama on this machine"
 )
 
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
+"""What rows may be called: their names stand in URLs and headers."""
 EVERYTHING: Final[frozenset[Need]] = frozenset(get_args(Need))
 DEMO_WINDOW: Final = 8192
 LEGACY_VERSION: Final = "2024-05-01-preview"
@@ -59,6 +61,8 @@ def parse_table(data: Mapping[str, Any]) -> Table:
                     f"table: task {task!r} names an unknown model {name!r}; known: {', '.join(models)}"
                 )
     for model in models.values():
+        if not NAME.fullmatch(model.name):
+            raise ConfigurationError(f"table: a model may not be called {model.name!r}: use letters, digits and ._:/-")
         if model.name in (AUTO, *TASKS):
             raise ConfigurationError(f"table: a model may not be called {model.name!r}: that is a task")
         if model.successor is not None and model.successor not in models:

@@ -76,6 +76,7 @@ class ApiHandler(web.RequestHandler):
         self._left = False
 
     async def prepare(self) -> None:
+        self.set_header("x-request-id", self.request_id)
         # A client that sends its body drop by drop holds a connection, not for longer than this.
         self._late = asyncio.get_running_loop().call_later(BODY_S, self._give_up)
         if self.identified:

@@ -7,10 +7,10 @@ import json
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from tornado import iostream, web
 
@@ -19,19 +19,20 @@ from neuralinverse_hub.gateway import metrics, sse
 from neuralinverse_hub.gateway.answers import Answer
 from neuralinverse_hub.gateway.asks import Ask, chat_ask, completion_ask, embedding_ask
 from neuralinverse_hub.gateway.edge import ApiHandler, Parts
-from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NoUpstream, UnknownModel
-from neuralinverse_hub.gateway.meter import usd
+from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NotAllowed, NoUpstream, UnknownModel
+from neuralinverse_hub.gateway.meter import Usage, usd
 from neuralinverse_hub.gateway.relay import Journey
 from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of
-from neuralinverse_hub.gateway.router import AUTO, Route, Table, route
+from neuralinverse_hub.gateway.router import AUTO, Route, Table, Way, route
 from neuralinverse_hub.gateway.stream import as_events, compact
 from neuralinverse_hub.gateway.tasks import TASKS, Classifier, Decision
 
 __all__ = ["routes"]
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+UNREAD_S: Final = 120
+"""Seconds a streaming client may leave what was sent to it unread."""
 NOTICE: Final = "X-NeuralInverse-Notice"
 """What the person should know about the answer: a retired model's successor, a fallback."""
 
@@ -92,13 +93,21 @@ class AnswerHandler(ApiHandler):
         started = time.monotonic()
         journey = Journey()
         work = self.parts.relay.answer(ask, path, self.caller.person, self.trace(), journey)
-        answer = await (self._with_heartbeats(work, journey) if ask.stream else work)
+        try:
+            answer = await (self._with_heartbeats(work, journey) if ask.stream else work)
+        except BaseException as error:
+            self._record_nothing(path, journey, ask, time.monotonic() - started, error)
+            raise
         first = time.monotonic() - started
         try:
             self._disclose(path, answer)
             await self._send(ask, answer)
         except iostream.StreamClosedError:
             pass
+        except TimeoutError:
+            log.info("%s: the client did not read for %d s", self.request_id, UNREAD_S)
+            self.detach().close()
+            raise web.Finish from None
         finally:
             answer.close()
             self._record(path, answer, first, time.monotonic() - started)
@@ -117,19 +126,27 @@ class AnswerHandler(ApiHandler):
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
                 self.write(self.event(piece))
-                await self.flush()
+                if not (sent := self.flush()).done():
+                    # A client that stops reading must not keep its place for ever.
+                    async with asyncio.timeout(UNREAD_S):
+                        await sent
 
-    async def _with_heartbeats(self, work: Awaitable[T], journey: Journey) -> T:
-        """The result of ``work``; meanwhile the client gets comments that keep it waiting and say for what."""
-        task = asyncio.ensure_future(work)
+    async def _with_heartbeats(self, work: Coroutine[Any, Any, Answer], journey: Journey) -> Answer:
+        """The answer that ``work`` gives; meanwhile the client gets comments that keep it waiting and say for what."""
+        task = asyncio.create_task(work)
         try:
-            while True:
-                done, _ = await asyncio.wait({task}, timeout=self.parts.heartbeat_s)
-                if done:
-                    break
+            while not (await asyncio.wait({task}, timeout=self.parts.heartbeat_s))[0]:
                 self._begin_events()
                 self.write(waiting_comment(journey.place()))
                 await self.flush()
+        except BaseException:
+            # The client left, perhaps in the moment the answer came: then nobody else will close it.
+            task.cancel()
+            (result,) = await asyncio.gather(task, return_exceptions=True)
+            if isinstance(result, Answer):
+                result.close()
+            raise
+        try:
             return task.result()
         except GatewayError as error:
             if not self._headers_written:
@@ -139,10 +156,6 @@ class AnswerHandler(ApiHandler):
             self.write(self.event(sse.event(json.dumps(error.body()).encode())))
             self.finish()
             raise web.Finish from error
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
 
     def _begin_events(self) -> None:
         if not self._headers_written:
@@ -168,13 +181,34 @@ class AnswerHandler(ApiHandler):
             return
         for name, value in shown.items():
             self.set_header(name, value)
-        self.set_header("x-request-id", self.request_id)
 
     def _record(self, path: Route, answer: Answer, first: float, duration: float) -> None:
-        usage = answer.usage
-        assert usage is not None
+        assert answer.usage is not None
+        status: Literal["complete", "partial"] = "complete" if answer.complete else "partial"
+        self._hand_over(path, answer.way, answer.usage, status, first, duration, answer.retries)
+
+    def _record_nothing(self, path: Route, journey: Journey, ask: Ask, duration: float, error: BaseException) -> None:
+        """The record of a request that got no answer, if an upstream was asked at all.
+
+        A client that left while the upstream was at work is billed for its prompt all the same; a failure is free.
+        """
+        if journey.way is None:
+            return
+        left = isinstance(error, asyncio.CancelledError)
+        usage = Usage(ask.prompt_tokens if left else 0, 0, exact=False)
+        self._hand_over(path, journey.way, usage, "partial" if left else "failed", None, duration, journey.retries)
+
+    def _hand_over(
+        self,
+        path: Route,
+        way: Way,
+        usage: Usage,
+        status: Literal["complete", "partial", "failed"],
+        first: float | None,
+        duration: float,
+        retries: int,
+    ) -> None:
         at = datetime.now(UTC)
-        way = answer.way
         self.parts.record(
             wire.UsageRecord(
                 request_id=self.request_id,
@@ -192,8 +226,8 @@ class AnswerHandler(ApiHandler):
                 usd=usd(way.deployment.prices_for(way.model), usage, at.date()),
                 first_token_s=first,
                 duration_s=duration,
-                status="complete" if answer.complete else "partial",
-                retries=answer.retries,
+                status=status,
+                retries=retries,
             )
         )
 
@@ -251,11 +285,11 @@ class HealthHandler(web.RequestHandler):
 
 
 class MetricsHandler(ApiHandler):
-    """``GET metrics`` for Prometheus, with an administrator's token or from this machine's own monitoring."""
-
-    identified = False
+    """``GET metrics`` for Prometheus, with the token of a hub service or an administrator."""
 
     async def get(self) -> None:
+        if not self.caller.admin:
+            raise NotAllowed("metrics are for operators: use the token of a hub service that has the gateway's scope")
         self.set_header("Content-Type", metrics.CONTENT_TYPE)
         self.finish(self.parts.metrics.text())
 

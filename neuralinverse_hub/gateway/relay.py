@@ -46,6 +46,8 @@ class Journey:
     """Where a request is on its way; who waits may look at it."""
 
     turn: Turn | None = None
+    way: Way | None = None
+    """The way that was asked last; None while none was."""
     retries: int = 0
 
     def place(self) -> tuple[int, float] | None:
@@ -170,6 +172,7 @@ class Relay:
         """One answer of one deployment, waiting as long as it is only busy. The turn goes on with the answer."""
         row = way.deployment
         body = ask.upstream_body(row.deployment)
+        journey.way = way
         while True:
             try:
                 reply = await self._client.post(row, ask.api, body, headers)

@@ -55,6 +55,8 @@ class Spool:
         self._limit = limit
         self._lost = lost
         self._fresh: list[wire.UsageRecord] = []
+        self._written: dict[Path, list[wire.UsageRecord]] = {}
+        """Segments just written: they need not be read again to be handed over."""
         self._arrived = asyncio.Event()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -100,6 +102,8 @@ class Spool:
                 await self._hand_over()
                 pause = WRITE_S
             except Exception as error:
+                # What waits on disk need not wait in memory too.
+                self._written.clear()
                 # Whatever the ledger's trouble is, records wait for its end.
                 log.warning(
                     "the ledger did not take usage records (%s: %s); they wait on disk", type(error).__name__, error
@@ -111,7 +115,8 @@ class Spool:
         while self._fresh:
             some, self._fresh = self._fresh[:SEGMENT_RECORDS], self._fresh[SEGMENT_RECORDS:]
             try:
-                await asyncio.to_thread(self._write_segment, some)
+                segment = await asyncio.to_thread(self._write_segment, some)
+                self._written[segment] = some
             except OSError:
                 self._fresh = some + self._fresh
                 if len(self._fresh) > self._limit // 512:
@@ -120,7 +125,7 @@ class Spool:
                 raise
         await asyncio.to_thread(self._make_room)
 
-    def _write_segment(self, records: Sequence[wire.UsageRecord]) -> None:
+    def _write_segment(self, records: Sequence[wire.UsageRecord]) -> Path:
         # Named by time and number, so that the order of names is the order of records, also across restarts.
         name = f"{time.time_ns():020d}-{next(self._numbers):09d}-{uuid.uuid4().hex[:8]}"
         temporary = self._folder / f"{name}.part"
@@ -128,13 +133,13 @@ class Spool:
             file.writelines(to_line(record) for record in records)
             file.flush()
             os.fsync(file.fileno())
-        temporary.rename(self._folder / f"{name}.jsonl")
+        return temporary.rename(self._folder / f"{name}.jsonl")
 
     async def _hand_over(self) -> None:
         for segment in self._segments():
             try:
-                text = await asyncio.to_thread(segment.read_text, "utf-8")
-                records = [from_line(line) for line in text.splitlines()]
+                kept = self._written.pop(segment, None)
+                records = kept if kept is not None else await asyncio.to_thread(_read_segment, segment)
             except (ValueError, KeyError, TypeError):
                 log.exception("a segment of usage records cannot be read; it is kept as %s.bad", segment.name)
                 segment.rename(segment.with_suffix(".bad"))
@@ -145,6 +150,7 @@ class Spool:
                 # A database that takes its time must not hold up the requests.
                 await asyncio.to_thread(self._ledger, records)
             segment.unlink()
+        self._written.clear()
 
     def _make_room(self) -> None:
         segments = self._segments()
@@ -161,6 +167,10 @@ class Spool:
 
     def _segments(self) -> list[Path]:
         return sorted(self._folder.glob("*.jsonl"))
+
+
+def _read_segment(segment: Path) -> list[wire.UsageRecord]:
+    return [from_line(line) for line in segment.read_text("utf-8").splitlines()]
 
 
 def to_line(record: wire.UsageRecord) -> str:

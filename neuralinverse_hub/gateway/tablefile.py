@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from neuralinverse_hub.gateway.catalogue import EVERYTHING, azure_base, model_prices, parse_table, safe_url
+from neuralinverse_hub.gateway.catalogue import EVERYTHING, NAME, azure_base, model_prices, parse_table, safe_url
 from neuralinverse_hub.gateway.errors import ConfigurationError
 from neuralinverse_hub.gateway.router import Deployment, Table, Upstream
 
@@ -84,6 +84,8 @@ def _deployment(row: Mapping[str, Any], upstreams: Mapping[str, Upstream], table
     _only(row, _DEPLOYMENT, where)
     if row["upstream"] not in upstreams:
         raise ConfigurationError(f"{where}: unknown upstream {row['upstream']!r}; known: {', '.join(upstreams)}")
+    if not NAME.fullmatch(f"{row['upstream']}/{row['deployment']}"):
+        raise ConfigurationError(f"{where}: names consist of letters, digits and ._:/-")
     if unknown := set(row["models"]) - set(table.models):
         raise ConfigurationError(f"{where}: unknown models {sorted(unknown)}; known: {', '.join(table.models)}")
     can = frozenset(row["can"]) if "can" in row else None

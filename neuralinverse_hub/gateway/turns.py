@@ -172,8 +172,9 @@ class Aimd:
     """How many requests a deployment takes at once, found by trying (additive increase, multiplicative decrease).
 
     Until the first refusal the limit grows by one with every answer. A refusal says how many others were taken at that
-    moment: the limit falls below that, comes back to it within about one round of answers, and tries more than that
-    only once in ``PATIENCE`` rounds. ``most`` is a bound known beforehand.
+    moment: the limit falls below that and comes back to it within about one round of answers. From there it tries more,
+    by ``1 / PATIENCE`` in the first round and so much more in each further one: slowly where it was refused, faster the
+    longer nothing is. ``most`` is a bound known beforehand.
     """
 
     CUT: Final = 0.9
@@ -184,6 +185,7 @@ class Aimd:
         self.limit = min(start, most)
         self._known = most
         self._searching = True
+        self._rounds = 0.0
         self._cut_at = float("-inf")
 
     def answered(self, in_flight: int, *, remaining: int | None = None) -> None:
@@ -198,12 +200,14 @@ class Aimd:
         elif self.limit < self._known:
             step = 1.0 / self.limit
         else:
-            step = 1.0 / (self.limit * self.PATIENCE)
+            self._rounds += 1.0 / self.limit
+            step = (1 + int(self._rounds)) / (self.limit * self.PATIENCE)
         self.limit = min(self.limit + step, self.most)
 
     def refused(self, *, sent_at: float, now: float, others: int) -> None:
         """The upstream said that it is too much (429) while ``others`` were under way. Times in seconds of one clock."""
         self._searching = False
+        self._rounds = 0.0
         if sent_at > self._cut_at:
             self._known = max(1.0, min(self.limit, float(others)))
             self.limit = max(1.0, self._known * self.CUT)

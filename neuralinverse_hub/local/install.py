@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from ai_provider import lab
 from neuralinverse_hub.local import components, extension, fetching, node, processes, recipes, store
 from neuralinverse_hub.local.components import Component
 from neuralinverse_hub.local.progress import Progress, choose
@@ -88,6 +89,7 @@ class _Installation:
                 for row in rows:
                     self._ensure_row(row)
                 self._store.forget_downloads()
+        self._build_lab_extension()
         return self._installed(code_server, "proxy" in parts, model)
 
     def _installed(self, code_server: str | None, proxy: bool, model: tuple[Component, Component] | None) -> Installed:
@@ -122,6 +124,13 @@ class _Installation:
             "--weights",
             str(self._path(weights) / recipes.WEIGHTS_FILE),
         )
+
+    def _build_lab_extension(self) -> None:
+        """A checkout has JupyterLab's extension as sources; a wheel has it built, and then this does nothing."""
+        try:
+            lab.build(self._node.binary)
+        except lab.BuildFailed as failed:
+            self._notice(f"JupyterLab comes without suggestions while you type. {failed}")
 
     def _path(self, row: Component) -> Path:
         return self._store.root / row.folder(self._platform)

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from . import flushing, gitcmd, history, objects
 from .config import Config
@@ -23,25 +22,23 @@ from .gitcmd import GitFailed
 from .host import GitHost
 from .restoring import generations, give_real_names
 
-__all__ = ["add_commands"]
+__all__ = ["arguments", "run"]
 
 
-def add_commands(subparsers: Any) -> None:
-    """Add ``snapshots`` to ``subparsers``; each command sets ``run``, which takes the parsed arguments and returns the
-    exit code: 0 done, 1 not possible, with one sentence on stderr."""
-    snapshots = subparsers.add_parser(
-        "snapshots",
-        help="list, look into and bring back earlier states of this workspace",
-        description="Every push of the last hour, one an hour for a day, and one a day for 30 days can be gone back to.",
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The subcommands of ``neuralinverse-hub snapshots``."""
+    parser.description = (
+        "Every push of the last hour, one an hour for a day, and one a day for 30 days can be gone back to. "
+        "Run it in a terminal of the workspace."
     )
-    commands = snapshots.add_subparsers(dest="snapshots_command", required=True)
+    commands = parser.add_subparsers(dest="snapshots_command", required=True)
     listing = commands.add_parser("list", help="snapshots to go back to, newest first")
     listing.add_argument("--all", action="store_true", help="every push of the last hour too")
-    listing.set_defaults(run=lambda chosen: _say(_list, chosen))
+    listing.set_defaults(action=_list)
     show = commands.add_parser("show", help="the files of a snapshot, or the content of one")
     show.add_argument("snapshot", help="its id in the list, or 'latest'")
     show.add_argument("path", nargs="?", help="a file, from the workspace folder; its content goes to the output")
-    show.set_defaults(run=lambda chosen: _say(_show, chosen))
+    show.set_defaults(action=_show)
     restore = commands.add_parser(
         "restore",
         help="bring files back as they were",
@@ -51,16 +48,17 @@ def add_commands(subparsers: Any) -> None:
     restore.add_argument("paths", nargs="*", metavar="path", help="files or folders, from the workspace folder")
     restore.add_argument("--everything", action="store_true", help="the whole folder, repositories included")
     restore.add_argument("--to", type=Path, metavar="FOLDER", help="write there, and leave the workspace as it is")
-    restore.set_defaults(run=lambda chosen: _say(_restore, chosen))
+    restore.set_defaults(action=_restore)
 
 
-def _say(command: Any, chosen: argparse.Namespace) -> int:
+def run(chosen: argparse.Namespace) -> int:
+    """The exit code: 0 done, 1 not possible, with one sentence on stderr."""
     try:
         config = Config.from_env()
         config.private.mkdir(mode=0o700, parents=True, exist_ok=True)
         host = GitHost(config.remote, lambda: config.token)
         try:
-            command(config, host, chosen)
+            chosen.action(config, host, chosen)
         finally:
             host.close()
     except (SyncError, GitFailed) as error:
@@ -120,7 +118,8 @@ def _entries(config: Config, host: GitHost) -> list[_Entry]:
                 known = found.get((seconds, tree))
                 if known is None or not known.files:
                     found[seconds, tree] = entry
-    return sorted(found.values(), key=lambda entry: (entry.at, entry.commit), reverse=True)
+    # Stable: of one second's snapshots the later one stays first, as the log has it.
+    return sorted(found.values(), key=lambda entry: entry.at, reverse=True)
 
 
 def _find(config: Config, host: GitHost, wanted: str) -> _Entry:

@@ -20,12 +20,13 @@ from types import FrameType
 from typing import Final
 
 from .config import Config
+from .endpoint import StatusEndpoint
 from .errors import HostAway, RefMoved, Superseded, SyncError
 from .host import GitHost, token_from_environment
 from .pack import Pack
 from .private import HOME, VSCODE, WORK, Private
 from .publishing import Publisher
-from .restoring import load_seed, places, restore_now
+from .restoring import is_live, load_seed, places, restore_now
 from .status import StatusFile
 from .watch import Changes, NoMoreWatches, Watcher
 from .worktree import Unsettled, Worktree
@@ -55,9 +56,11 @@ _PR_SET_PDEATHSIG: Final = 1
 class Daemon:
     """Protects one folder until it is told to stop. `run` returns the exit code: 0 all is on the host, 3 not all."""
 
-    def __init__(self, config: Config, host: GitHost | None = None) -> None:
+    def __init__(self, config: Config, *, full_scan_s: float = FULL_SCAN_S) -> None:
         self._config = config
-        self._host = host or GitHost(config.remote, token_from_environment)
+        self._full_scan_s = full_scan_s
+        self._host = GitHost(config.remote, token_from_environment)
+        self._endpoint = StatusEndpoint(config.state)
         self._status = StatusFile(config.state, config.generation)
         self._watcher: Watcher | None = None
         self._worktree = Worktree(os.fsencode(config.folder))
@@ -98,12 +101,16 @@ class Daemon:
             alone.truncate(0)
             alone.write(f"{os.getpid()}\n")
             alone.flush()
+            self._endpoint.open()
             if not self._restore():
                 return 3
             self._begin()
             while not self._stopping:
                 self._turn()
-            return self._finish()
+            try:
+                return self._finish()
+            finally:
+                self._endpoint.close()
 
     def _listen_for_signals(self) -> None:
         self._wake_read.setblocking(False)
@@ -141,7 +148,8 @@ class Daemon:
                 result = restore_now(self._config, self._host)
             except SyncError as error:
                 self._failed(error)
-                self._say("restoring")
+                # A folder that is still here is not being restored; it only waits for its host.
+                self._say("behind" if is_live(self._config) else "restoring")
                 if isinstance(error, Superseded):
                     self._superseded = True
                     return False
@@ -218,7 +226,7 @@ class Daemon:
             return
         if self._private.changed(self._worktree.ignored_paths()):
             self._cycle(time.time())
-        elif self._protected_at is not None:
+        elif self._protected_at is not None and self._watcher is not None:
             self._protected_at = max(self._protected_at, since)
         if not self._adopted:
             self._adopted = True
@@ -298,7 +306,7 @@ class Daemon:
                 tree = self._worktree.root_tree([(b"sealed", private)] if private else [], pack)
                 if changes is None:
                     took = time.monotonic() - began
-                    wait_s = FULL_SCAN_S if self._watcher is not None else max(2.0, 20 * took)
+                    wait_s = self._full_scan_s if self._watcher is not None else max(2.0, 20 * took)
                     self._scan_at = time.monotonic() + wait_s
                 if self._must_hold(files_before, final=final):
                     return False
@@ -370,7 +378,7 @@ class Daemon:
     def _failed(self, error: SyncError) -> None:
         self._failures += 1
         wait_s = min(_SLOWEST_RETRY_S, 2.0 ** (self._failures - 1)) * random.uniform(0.75, 1.25)
-        if isinstance(error, RefMoved):
+        if isinstance(error, RefMoved) and self._failures == 1:
             wait_s = 0.1
         self._retry_at = time.monotonic() + wait_s
         self._error = str(error)

@@ -31,7 +31,7 @@ NOTHING: Final = bytes(20)
 _AGENT: Final = "agent=neuralinverse-sync"
 _CHUNK: Final = 1 << 16
 _MOVED = re.compile(
-    r"failed to update ref|cannot lock ref|fetch first|non-fast-forward|already exists|is at .* but expected"
+    r"failed to update ref|cannot lock ref|fetch first|non-fast-forward|already exists|is at .* but expected|incorrect old value|reference is missing"
 )
 _HOOK_SAYS: Final = "neuralinverse: "
 _SUPERSEDED: Final = "is newer"
@@ -140,7 +140,7 @@ class GitHost:
                 raise Superseded(
                     "This workspace has been started again elsewhere; what is saved here is not kept any more."
                 )
-            if _MOVED.search(said):
+            if _MOVED.search(said) or _MOVED.search(remarks.decode(errors="replace")):
                 raise RefMoved(f"The git host's refs have moved: {said}.")
             raise HostRefused(f"The git host refused to store the snapshot: {said}.")
 

@@ -36,6 +36,7 @@ from .sealed import CannotOpen, SealedFile
 __all__ = ["Restored", "Seed", "Snapshot", "newest_first", "restore_now"]
 
 _log = logging.getLogger(__name__)
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 _MARKER: Final = "restored.json"
 _LIVE: Final = "live.json"
 
@@ -168,15 +169,17 @@ def _claim(config: Config, host: GitHost) -> None:
             _log.info("generation %d was claimed meanwhile", config.generation)
 
 
-def _is_current(config: Config, newest: Snapshot) -> bool:
-    """Whether the folder is the one the newest generation worked in, and so at least as new as its snapshots."""
-    live = _read_json(config.private / _LIVE)
-    if live.get("generation") != newest.generation:
-        return False
+def is_live(config: Config) -> bool:
+    """Whether the folder is one that sync has protected before, with something in it."""
     try:
-        return any(config.folder.iterdir())
+        return bool(_read_json(config.private / _LIVE)) and any(config.folder.iterdir())
     except OSError:
         return False
+
+
+def _is_current(config: Config, newest: Snapshot) -> bool:
+    """Whether the folder is the one the newest generation worked in, and so at least as new as its snapshots."""
+    return is_live(config) and _read_json(config.private / _LIVE).get("generation") == newest.generation
 
 
 def _restore_best(
@@ -189,17 +192,21 @@ def _restore_best(
     progress: Callable[[str], None],
 ) -> Restored:
     refused: list[str] = []
-    for snapshot in candidates:
+    # Twice the newest: giving up the last hours of somebody's work wants more than one bad transfer.
+    for attempt, snapshot in enumerate([candidates[0], *candidates]):
         try:
             files, remark = _restore_one(config, host, snapshot, resuming=resuming, progress=progress)
         except (HostRefused, GitFailed) as error:
-            if shutil.disk_usage(config.private).free < 1 << 20:
-                raise RestoreFailed(f"The disk is full: {error}. Make room and start the workspace again.") from error
+            if any(os.strerror(code) in str(error) for code in _NO_ROOM):
+                raise RestoreFailed(
+                    f"The disk is full: {error} Make room and start the workspace again; the restore goes on then."
+                ) from error
             _log.warning("snapshot %s cannot be restored: %s", snapshot.ref, error)
-            refused.append(str(error))
+            if attempt:
+                refused.append(str(error))
             continue
         except OSError as error:
-            what = "The disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "A file cannot be written"
+            what = "The disk is full" if error.errno in _NO_ROOM else "A file cannot be written"
             where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
             raise RestoreFailed(
                 f"{what}: {error.strerror}{where}. Mend that and start the workspace again; the restore goes on then."

@@ -37,6 +37,7 @@ IGNORED: Final = "ignored by Git"
 _TOO_LARGE: Final = "larger than {} MB"
 _UNREADABLE: Final = "cannot be read: {}"
 _DAMAGED: Final = "kept as it is, but damaged, so Git cannot use it: {}"
+_ELSEWHERE: Final = "its history is partly in {}, outside this folder"
 _SPECIAL: Final = "not a file, a folder or a link"
 
 _SEARCHED_FOLDERS: Final = 200
@@ -507,9 +508,28 @@ class Worktree:
             rules = self._rules[base] = ignored.Rules(work_tree + b"/.git", work_tree)
             self._forced[base] = rules.tracked_though_ignored()
             self._damaged.pop(base, None)
-            if rules.broken is not None:
-                self._damaged[base] = _DAMAGED.format(rules.broken)
+            why = _DAMAGED.format(rules.broken) if rules.broken is not None else self._elsewhere(work_tree)
+            if why is not None:
+                self._damaged[base] = why
         return rules
+
+    def _elsewhere(self, work_tree: bytes) -> str | None:
+        """What to say of a repository that does not lie in this folder with all that belongs to it."""
+        places = []
+        try:
+            if not os.path.isdir(work_tree + b"/.git"):
+                with open(work_tree + b"/.git", "rb") as file:
+                    places.append(os.path.join(work_tree, file.read(4096).removeprefix(b"gitdir:").strip()))
+            else:
+                with open(work_tree + b"/.git/objects/info/alternates", "rb") as file:
+                    places += [
+                        os.path.join(work_tree, b".git/objects", line) for line in file.read(65536).split(b"\n") if line
+                    ]
+        except OSError:
+            return None
+        top = os.path.realpath(self.root) + b"/"
+        outside = [place for place in places if not (os.path.realpath(place) + b"/").startswith(top)]
+        return _ELSEWHERE.format(os.fsdecode(outside[0])) if outside else None
 
     # -- Git folders -----------------------------------------------------------------------------------------------
 

@@ -77,14 +77,13 @@ def free_port() -> int:
 class Bench:
     """Everything that is measured, and what came of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *upstream_arguments: str) -> None:
         self.folder = folder
         self.stack = contextlib.ExitStack()
         self.targets: list[Target] = []
         self.start_s: dict[str, float] = {}
-        upstream = self.stack.enter_context(
-            running([sys.executable, str(HERE / "upstream.py")], stdout=subprocess.PIPE)
-        )
+        command = [sys.executable, str(HERE / "upstream.py"), *upstream_arguments]
+        upstream = self.stack.enter_context(running(command, stdout=subprocess.PIPE))
         self.upstream = f"http://127.0.0.1:{port_of(upstream)}"
         self.targets.append(Target("direct", f"{self.upstream}/v1", upstream.pid))
 

@@ -1,7 +1,7 @@
 """Inline completion in VS Code: keystroke → ghost text, requests that were never sent, answers from the cache.
 
-Real code-server in headless Chromium against an upstream that answers every completion after exactly 100 ms. Then the
-client alone, without an editor: what it adds to the bare call of the same upstream. Needs the extension's development
+Real code-server in headless Chromium against an upstream that answers every completion after exactly 100 ms, and
+against the embedded demo model. Then the client alone, without an editor: what it adds to the bare call of the same upstream. Needs the extension's development
 parts (``npm ci --ignore-scripts`` in ``ai_provider/vscode``).
 Usage: ``python tests/bench/bench_vscode.py [--rounds 30]``.
 """
@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from playwright.async_api import TimeoutError as PlaywrightTimeout  # noqa: E402
 from playwright.async_api import async_playwright  # noqa: E402
 
 from neuralinverse_hub import wire  # noqa: E402
@@ -62,11 +65,18 @@ async def measure(rounds: int) -> dict[str, float]:
                 typed = await while_typing(ide, workspace, gateway)
                 cached = await typing_what_is_suggested(ide, workspace, gateway)
                 activation = await activation_ms(ide)
+            with embedded_model(Path(folder)) as model:
+                async with (
+                    code_server(node, entry, extensions, Path(folder) / "embedded", *model) as workspace,
+                    editor(browser, workspace.url, None) as ide,
+                ):
+                    embedded = await keystroke_to_embedded_ghost(ide, workspace, rounds)
             await browser.close()
     return {
         "activation_ms": activation,
         "keystroke_to_ghost_median_ms": median(latency),
         "keystroke_to_ghost_p95_ms": percentile(latency, 95),
+        **embedded,
         **typed,
         **cached,
         **client_alone(node, rounds),
@@ -111,6 +121,48 @@ async def keystroke_to_ghost(ide: Editor, workspace: Workspace, gateway: Gateway
         await ide.page.keyboard.press("Tab")
         await ide.page.keyboard.press("Enter")
     return measured
+
+
+@contextlib.contextmanager
+def embedded_model(folder: Path) -> Iterator[tuple[str, str]]:
+    """URL and key of the embedded demo model, serving."""
+    from neuralinverse_hub.local import install
+    from neuralinverse_hub.local.serving import DemoModel
+
+    command = install.ensure(("model",)).model_server_command
+    assert command is not None, "there is no demo model for this machine"
+    model = DemoModel(command, dict(os.environ), folder / "model.log")
+    model.start()
+    assert model.process is not None
+    try:
+        yield f"http://127.0.0.1:{model.port}/v1", model.key
+    finally:
+        model.process.terminate()
+        model.process.wait(20)
+
+
+async def keystroke_to_embedded_ghost(ide: Editor, workspace: Workspace, rounds: int) -> dict[str, float]:
+    """The same with the embedded model, which sometimes has nothing to say: latency of those it answered, and their share."""
+    workspace.write("embedded.py", "import math\n\n\ndef circle_area(radius):\n    return math.pi * radius ** 2\n\n\n")
+    await ide.open("embedded.py")
+    await ide.page.keyboard.press("Control+End")
+    await ide.page.evaluate(WATCH)
+    measured = []
+    for name in [
+        f"def {shape}_area({side}" for shape in ("square", "cube", "room", "field", "table") for side in "abcdef"
+    ][:rounds]:
+        await ide.page.keyboard.type(name)
+        try:
+            await ide.page.wait_for_function("window.bench.ghost > 0", timeout=10_000)
+            measured.append(await ide.page.evaluate("window.bench.ghost - window.bench.key"))
+        except PlaywrightTimeout:
+            pass  # it suggested nothing: counted by its absence
+        for key in ("Escape", "End", "Enter", "Enter", "Home"):
+            await ide.page.keyboard.press(key)
+    return {
+        "embedded_keystroke_to_ghost_median_ms": median(measured) if measured else float("nan"),
+        "embedded_answered_share": len(measured) / rounds,
+    }
 
 
 async def while_typing(ide: Editor, workspace: Workspace, gateway: Gateway) -> dict[str, float]:

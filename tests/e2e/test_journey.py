@@ -43,9 +43,11 @@ def test_log_in_be_in_vscode_ask_ai_lose_nothing(one_machine: OneMachine, page: 
     text = page.locator(".editor-instance .view-lines")
     expect(text).to_contain_text("Welcome to your workspace", timeout=60_000)
     expect(page.locator(".editor-instance .monaco-editor.focused")).to_be_visible()
+    protected_item = page.locator(".statusbar-item").filter(has_text="Protected").first
+    expect(protected_item).to_be_visible(timeout=30_000)
+    screenshot(page, "workspace")
     page.keyboard.type("typed by a person ")
     expect(text).to_contain_text("typed by a person # Welcome")
-    screenshot(page, "workspace")
 
     # What is typed is saved by itself, and what is saved is on the Git host, on refs that nobody's branch list shows.
     repository = eventually(
@@ -55,11 +57,7 @@ def test_log_in_be_in_vscode_ask_ai_lose_nothing(one_machine: OneMachine, page: 
         "the typed words on the host", lambda: on_host(repository, "WELCOME.md", b"typed by a person # Welcome"), 20
     )
     assert all(name.startswith("refs/ni/") for name in refs(repository))
-    expect(
-        page.locator("[id='neuralinverse.neuralinverse.neuralinverse.status'], .statusbar-item")
-        .filter(has_text="Protected")
-        .first
-    ).to_be_visible(timeout=20_000)
+    expect(protected_item).to_be_visible(timeout=20_000)
 
     # AI in VS Code: on a selection, and the chat participant. Both name the model that really answered.
     page.locator(".editor-instance .view-lines").click()

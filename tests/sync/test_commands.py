@@ -7,19 +7,13 @@ import sys
 
 from tests.sync.rig import git, picture, until
 
-PROGRAM = """
-import argparse, sys
-from neuralinverse_hub.sync.commands import add_commands
-parser = argparse.ArgumentParser()
-add_commands(parser.add_subparsers(required=True))
-chosen = parser.parse_args()
-sys.exit(chosen.run(chosen))
-"""
-
 
 def snapshots(workspace, *arguments):
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, "snapshots", *arguments], env=workspace.env, capture_output=True, text=True
+        [sys.executable, "-m", "neuralinverse_hub.cli", "snapshots", *arguments],
+        env=workspace.env,
+        capture_output=True,
+        text=True,
     )
 
 

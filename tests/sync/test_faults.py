@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 import signal
@@ -418,7 +419,86 @@ def test_nothing_is_snapshotted_before_the_restore_is_whole(workspace, host):
     assert workspace.on_host("early.txt") == b"written while it was restoring\n"
 
 
+def test_a_change_that_no_watcher_reports_is_found_by_the_regular_full_scan(workspace):
+    path = workspace.folder / "mapped.bin"
+    path.write_bytes(b"a" * 4096)
+    program = (
+        "from neuralinverse_hub.sync.config import Config; from neuralinverse_hub.sync.daemon import Daemon; "
+        "Daemon(Config.from_env(), full_scan_s=1).run()"
+    )
+    with (workspace.place / "daemon.log").open("ab") as log:
+        workspace.daemon = subprocess.Popen([sys.executable, "-c", program], env=workspace.env, stderr=log)
+    until(lambda: workspace.on_host("mapped.bin") == b"a" * 4096, f"the first state: {workspace.log()}")
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        file.close()
+        until(lambda: workspace.status_is("protected"), "a quiet daemon")
+        memory[:4] = b"bbbb"  # writing to mapped memory makes no inotify event
+        memory.flush()
+        until(lambda: (workspace.on_host("mapped.bin") or b"")[:4] == b"bbbb", "the change on the host")
+
+
 def test_a_second_daemon_of_the_same_workspace_refuses_to_start(workspace):
     workspace.start()
     done = workspace.sync("run")
     assert done.returncode == 1 and "Another sync daemon" in done.stderr
+
+
+def test_a_disk_that_is_full_during_a_restore_is_said_and_the_next_try_succeeds(workspace):
+    (workspace.folder / "large.bin").write_bytes(os.urandom(6_000_000))
+    (workspace.folder / "a.txt").write_text("a\n")
+    workspace.start()
+    before = picture(workspace.folder)
+    workspace.lose()
+    mount = f"mount -t tmpfs -o size=4m small {workspace.state}"
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*command, mount], capture_output=True).returncode != 0:
+        pytest.skip("this system does not let a test mount a small disk of its own")
+    script = f"{mount} && exec {sys.executable} -m neuralinverse_hub.sync restore"
+    done = subprocess.run([*command, script], env=workspace.env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "disk is full" in done.stderr and len(done.stderr.strip().splitlines()) <= 2, done.stderr
+    assert "Traceback" not in done.stderr
+    workspace.restore()
+    assert picture(workspace.folder) == before
+
+
+def test_without_hooks_on_the_host_a_zombie_still_overwrites_nothing(make_workspace, host):
+    zombie, successor = make_workspace("zombie"), make_workspace("successor")
+    (host.root / ".hooks" / "pre-receive").write_text("#!/bin/sh\nexit 0\n")
+    (zombie.folder / "x").write_text("first\n")
+    zombie.start()
+    successor.generation = 2
+    successor.folder.rmdir()
+    successor.start()
+    (zombie.folder / "x").write_text("from the grave\n")
+    (successor.folder / "x").write_text("second\n")
+    until(lambda: zombie.on_host("x") != b"first\n" or zombie.status_is("stopped"), "the zombie to have tried")
+    successor.flush()
+    assert successor.on_host("x") == b"second\n"
+    successor.lose()
+    assert successor.restore()["from_generation"] == 2
+    assert (successor.folder / "x").read_text() == "second\n"
+
+
+def test_a_repository_whose_history_lies_outside_the_folder_is_said(workspace):
+    outside = workspace.place / "outside"
+    outside.mkdir()
+    git(outside, "init", "-q")
+    git(outside, "commit", "-q", "--allow-empty", "-m", "one")
+    git(outside, "worktree", "add", "-q", str(workspace.folder / "linked"))
+    git(workspace.folder, "clone", "-q", "--shared", str(outside), "shared")
+    workspace.start()
+    told = {item["path"]: item["reason"] for item in workspace.status()["not_protected"]}
+    assert set(told) == {"linked/.git", "shared/.git"}
+    assert all(str(outside) in reason for reason in told.values())
+
+
+def test_the_status_is_there_over_http_too(workspace):
+    workspace.start()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(workspace.state / wire.SYNC_SOCKET))
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.0 200")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["state"] == "protected"
+    assert (workspace.state / wire.SYNC_SOCKET).stat().st_mode & 0o077 == 0

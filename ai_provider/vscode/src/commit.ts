@@ -56,7 +56,7 @@ export class Commits {
 
   async #stream(repository: Repository, changes: { diff: string; files: readonly string[] }): Promise<void> {
     const abort = new AbortController();
-    const budget = await this.window.budget(abort.signal);
+    const budget = await this.window.budget("coding", abort.signal);
     const { text } = fit({ name: "diff", language: "diff", text: changes.diff }, Math.floor(budget * 0.8));
     const stream = this.gateway.chat({ model: "coding", messages: commitMessages(text, changes.files), max_tokens: 200 }, abort.signal);
     let answer = "";

@@ -14,7 +14,8 @@ export interface Gathered {
 /** Around a selection, more of its file is context and not the subject: this many characters of it at most. */
 const SURROUNDING_CHARS = 8_000;
 
-export async function gather(references: readonly vscode.ChatPromptReference[], editor: vscode.TextEditor | undefined): Promise<Gathered> {
+/** `prompt` is read for `#file:…` that was typed by hand, which VS Code does not make a reference of. */
+export async function gather(prompt: string, references: readonly vscode.ChatPromptReference[], editor: vscode.TextEditor | undefined): Promise<Gathered> {
   const sources: Source[] = [];
   const notes: string[] = [];
   const problems: string[] = [];
@@ -39,10 +40,29 @@ export async function gather(references: readonly vscode.ChatPromptReference[], 
     else if (value instanceof vscode.Location) await add(value.uri, value.range);
     else if (typeof value === "string" && value.trim()) sources.push({ name: reference.modelDescription ?? "Attached text", language: "", text: value });
   }
+  for (const path of mentioned(prompt)) {
+    const uri = await find(path);
+    if (uri) await add(uri, undefined);
+    else notes.push(`There is no file ${path} in this workspace.`);
+  }
   if (sources.length === 0 && notes.length === 0 && editor) {
     await add(editor.document.uri, editor.selection.isEmpty ? undefined : editor.selection);
   }
   return { sources, notes, problems };
+}
+
+/** The paths after `#file:` in `prompt`. */
+function mentioned(prompt: string): string[] {
+  return [...prompt.matchAll(/(?:^|\s)#file:([^\s,;]+)/g)].map((match) => match[1] ?? "");
+}
+
+async function find(path: string): Promise<vscode.Uri | undefined> {
+  for (const folder of vscode.workspace.workspaceFolders ?? []) {
+    const uri = vscode.Uri.joinPath(folder.uri, path);
+    if (await vscode.workspace.fs.stat(uri).then(() => true, () => false)) return uri;
+  }
+  const [found] = await vscode.workspace.findFiles(`**/${path.replace(/[{}[\]*?]/g, "?")}`, undefined, 1);
+  return found;
 }
 
 /** The document at `uri`, or the sentence that says why it is not sent. */

@@ -135,7 +135,7 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
 
   /** Streams the answer into the diff. Returns who answered, the failure that ended it, or that it was cancelled. */
   async #stream(proposal: Proposal, document: vscode.TextDocument, instruction: string): Promise<string | GatewayError | "cancelled"> {
-    const budget = await this.window.budget(proposal.abort.signal);
+    const budget = await this.window.budget("coding", proposal.abort.signal);
     if (proposal.original.length > budget * 0.4) {
       return new GatewayError("too-long", `${linesOf(spanOf(proposal.range))} are too much for one edit: select less.`);
     }

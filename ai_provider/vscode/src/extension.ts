@@ -1,4 +1,4 @@
-/** Wires the parts to VS Code. Starts nothing that takes time: the gateway is first met when somebody asks. */
+/** Wires the parts to VS Code. Nothing here waits: what asks the gateway at the start (the list of models) does so by itself. */
 import * as vscode from "vscode";
 import { ask, openChat } from "./ask";
 import { Commits } from "./commit";

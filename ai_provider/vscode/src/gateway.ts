@@ -67,8 +67,8 @@ export interface Model {
   readonly kind: string;
   readonly servedBy: string | undefined;
   readonly description: string | undefined;
-  /** Tokens the model can take, when the gateway says so. */
-  readonly contextTokens: number | undefined;
+  /** Tokens it reads at once, question and answer together, when the gateway says so. */
+  readonly windowTokens: number | undefined;
 }
 
 export type Failure =
@@ -209,7 +209,7 @@ export class Gateway {
         kind: entry.neuralinverse?.kind ?? "model",
         servedBy: entry.neuralinverse?.served_by ?? undefined,
         description: entry.neuralinverse?.description,
-        contextTokens: entry.neuralinverse?.context_tokens ?? undefined,
+        windowTokens: entry.neuralinverse?.window ?? undefined,
       }));
     } catch (error) {
       throw this.#explain(error, "", silence, signal);
@@ -313,7 +313,7 @@ interface Chunk {
 
 interface ModelEntry {
   id: string;
-  neuralinverse?: { kind?: string; served_by?: string | null; description?: string; context_tokens?: number };
+  neuralinverse?: { kind?: string; served_by?: string | null; description?: string; window?: number };
 }
 
 /** Tool calls arrive in fragments, addressed by index. */

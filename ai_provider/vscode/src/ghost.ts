@@ -125,6 +125,8 @@ export function tidy(raw: string, before: string, after: string, several: boolea
   let text = unfence(raw.replaceAll("\r\n", "\n"));
   const line = lineBefore(before);
   if (line.trim() && text.trimStart().startsWith(line.trim())) text = text.trimStart().slice(line.trim().length);
+  // Models begin with a space of their own where the indentation is already typed.
+  if (/^[ \t]+$/.test(line)) text = text.replace(/^[ \t]+/, "");
   if (!several) text = text.split("\n", 1)[0] ?? "";
   text = beforeRepetition(text, after).trimEnd();
   const rest = lineAfter(after).trim();
@@ -159,6 +161,17 @@ function withoutOverlap(text: string, rest: string): string {
     if (text.endsWith(rest.slice(0, length))) return text.slice(0, -length);
   }
   return text;
+}
+
+/**
+ * How many characters after the cursor `text` takes the place of: the rest of the line when `text` has its brackets
+ * and quotes too (`):` before `)`), else none.
+ */
+export function replaced(text: string, after: string): number {
+  const rest = lineAfter(after).trimEnd();
+  let found = 0;
+  for (const char of text) if (char === rest[found]) found += 1;
+  return found === rest.length && !text.includes("\n") ? rest.length : 0;
 }
 
 /** The last answers, also for those who typed on into one: what is left of it needs no new request. */
@@ -209,6 +222,8 @@ const LEARN_AGAIN_MS = 600_000;
 
 export interface Shown {
   readonly text: string;
+  /** Characters after the cursor that it takes the place of. */
+  readonly replaces: number;
   /** Undefined: it came from the cache. */
   readonly model: string | undefined;
 }
@@ -217,7 +232,7 @@ export interface Shown {
  * How fast this person types just now: a request is worth sending once a key has been out for longer than the next
  * one usually takes, because before that it will probably be cancelled.
  */
-class Rhythm {
+export class Rhythm {
   #lastAt = 0;
   #gapMs: number;
 
@@ -262,7 +277,7 @@ export class Completer {
     const restMs = this.#rhythm.key();
     if (!wanted(place)) return undefined;
     const cached = this.#cache.get(place.before, place.after);
-    if (cached !== undefined) return cached ? { text: cached, model: undefined } : undefined;
+    if (cached !== undefined) return cached ? { text: cached, replaces: replaced(cached, place.after), model: undefined } : undefined;
     if (this.#timing.now() < this.#pausedUntil && !place.explicit) return undefined;
     if (!place.explicit && !(await rested(restMs, signal))) return undefined;
     const several = place.explicit || multiline(place.before, place.after);
@@ -271,7 +286,7 @@ export class Completer {
       if (signal.aborted) return undefined;
       const text = tidy(outcome.text, place.before, place.after, several);
       this.#cache.put(place.before, place.after, text);
-      return text ? { text, model: outcome.model } : undefined;
+      return text ? { text, replaces: replaced(text, place.after), model: outcome.model } : undefined;
     } catch (error) {
       if (signal.aborted) return undefined;
       if (!(error instanceof GatewayError)) throw error;

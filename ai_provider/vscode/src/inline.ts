@@ -48,7 +48,7 @@ export class Inline implements vscode.InlineCompletionItemProvider {
       this.status.completions(undefined);
       if (!shown || token.isCancellationRequested) return [];
       if (shown.model) this.status.answeredBy(shown.model);
-      return [new vscode.InlineCompletionItem(await this.vault.restore(shown.text), new vscode.Range(position, position))];
+      return [new vscode.InlineCompletionItem(await this.vault.restore(shown.text), new vscode.Range(position, position.translate(0, shown.replaces)))];
     } catch (error) {
       // Nobody wants a message at every key; the status bar says why nothing is suggested.
       if (error instanceof GatewayError) this.status.completions(error.message);

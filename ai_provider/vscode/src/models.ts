@@ -11,10 +11,10 @@ const FRESH_MS = 60_000;
 
 /** What the gateway always has, listed before it was asked: a chat must be able to say that the gateway is away. */
 const KNOWN: readonly Model[] = [
-  { id: "auto", kind: "task", servedBy: undefined, description: "picks the model that fits the question", contextTokens: undefined },
-  { id: "coding", kind: "task", servedBy: undefined, description: "for writing and changing code", contextTokens: undefined },
-  { id: "reasoning", kind: "task", servedBy: undefined, description: "for problems that need thinking", contextTokens: undefined },
-  { id: "general", kind: "task", servedBy: undefined, description: "for everything else", contextTokens: undefined },
+  { id: "auto", kind: "task", servedBy: undefined, description: "picks the model that fits the question", windowTokens: undefined },
+  { id: "coding", kind: "task", servedBy: undefined, description: "for writing and changing code", windowTokens: undefined },
+  { id: "reasoning", kind: "task", servedBy: undefined, description: "for problems that need thinking", windowTokens: undefined },
+  { id: "general", kind: "task", servedBy: undefined, description: "for everything else", windowTokens: undefined },
 ];
 
 /** VS Code picks the first name of the alphabet when nothing was picked yet: that has to be the one that picks by itself. */
@@ -46,7 +46,7 @@ export class Models implements vscode.LanguageModelChatProvider {
   provideLanguageModelChatInformation(): vscode.LanguageModelChatInformation[] {
     void this.#refresh();
     return this.#models.map((model) => {
-      const window = model.contextTokens ?? GUESS_TOKENS;
+      const window = model.windowTokens ?? GUESS_TOKENS;
       const description = model.servedBy ? `Answered by ${model.servedBy}.` : (model.description ?? "");
       return {
         id: model.id,

@@ -39,7 +39,7 @@ export class Participant {
   ): Promise<vscode.ChatResult> {
     const intent = (request.command ?? "ask") as Intent;
     const text = request.prompt.trim();
-    const gathered = await gather(request.references, vscode.window.activeTextEditor);
+    const gathered = await gather(text, request.references, vscode.window.activeTextEditor);
     if (intent === "ask" && !text) {
       stream.markdown("What would you like to know? Write your question after `@neuralinverse`.");
       return {};
@@ -55,11 +55,12 @@ export class Participant {
     const abort = new AbortController();
     token.onCancellationRequested(() => abort.abort());
     const history = turns(context.history);
-    let budget = await this.window.budget(abort.signal);
+    const model = asked ?? taskOf(intent);
+    let budget = await this.window.budget(model, abort.signal);
     for (;;) {
       const { fitted, notes } = fitAll(gathered.sources, Math.max(budget - text.length, SMALLEST_BUDGET / 2), `${text}\n${gathered.problems.join("\n")}`);
       const question = { intent, text, context: fitted, problems: gathered.problems, history: recent(history, budget / 3) };
-      const answer = this.gateway.chat({ model: asked ?? taskOf(intent), messages: messages(question) }, abort.signal);
+      const answer = this.gateway.chat({ model, messages: messages(question) }, abort.signal);
       try {
         return await this.#relay(answer, notes, stream);
       } catch (error) {

@@ -168,10 +168,10 @@ describe("chat", () => {
 
 test("models are listed with who serves them", async () => {
   const gateway = await against((_, response) => {
-    response.end(JSON.stringify({ data: [{ id: "auto", neuralinverse: { kind: "task", served_by: "real-1", upstream: "x" } }, { id: "plain" }] }));
+    response.end(JSON.stringify({ data: [{ id: "auto", neuralinverse: { kind: "task", served_by: "real-1", upstream: "x", window: 8192 } }, { id: "plain" }] }));
   });
   expect(await gateway.models(never)).toEqual([
-    { id: "auto", kind: "task", servedBy: "real-1", description: undefined, contextTokens: undefined },
-    { id: "plain", kind: "model", servedBy: undefined, description: undefined, contextTokens: undefined },
+    { id: "auto", kind: "task", servedBy: "real-1", description: undefined, windowTokens: 8192 },
+    { id: "plain", kind: "model", servedBy: undefined, description: undefined, windowTokens: undefined },
   ]);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Cache, Completer, Neighbourhood, type Place, multiline, tidy, wanted } from "../src/ghost";
+import { Cache, Completer, Neighbourhood, type Place, Rhythm, multiline, replaced, tidy, wanted } from "../src/ghost";
 import { type Handler, against, chunk } from "./server";
 
 const at = (before: string, after = "", more: Partial<Place> = {}): Place => ({ language: "python", before, after, explicit: false, neighbours: () => [], ...more });
@@ -34,12 +34,24 @@ describe("tidy", () => {
     ["x = foo(1)", "x = fo", "", false, "o(1)"],
     ["bar)", "foo(", ")", false, "bar"],
     ["bar):", "foo(", "):", false, "bar"],
+    [" return a", "    ", "", true, "return a"],
     ["  \n ", "x", "", true, ""],
     ["a = 1\nb = 2\nreturn total", "", "\n\nreturn total\n", true, "a = 1\nb = 2"],
     ["again\r\nagain\r\nagain\r\nagain", "", "", true, "again\nagain"],
   ])("%j after %j before %j", (raw, before, after, several, expected) => {
     expect(tidy(raw, before, after, several)).toBe(expected);
   });
+});
+
+test.each([
+  ["):", ")", 1],
+  ["a, b):", ")\nmore", 1],
+  ["a", ")", 0],
+  ["a]", ")", 0],
+  ["a", "", 0],
+  ["a):\n  b", ")", 0],
+])("%j before %j takes the place of %i characters", (text, after, count) => {
+  expect(replaced(text, after)).toBe(count);
 });
 
 describe("similar", () => {
@@ -96,6 +108,33 @@ describe("Cache", () => {
   });
 });
 
+describe("Rhythm", () => {
+  /** The rest after the last of `count` keys, `gap` ms apart. */
+  function rest(gap: number, count = 40): number {
+    let now = 1_000;
+    const rhythm = new Rhythm({ restMs: 75, longestRestMs: 200, pauseMs: 0, now: () => now });
+    let wait = 0;
+    for (let key = 0; key < count; key++) {
+      now += gap;
+      wait = rhythm.key();
+    }
+    return wait;
+  }
+  test("fast fingers wait the shortest rest", () => {
+    expect(rest(20)).toBe(75);
+  });
+  test("slower fingers wait a little longer than their next key takes", () => {
+    expect(rest(120)).toBeGreaterThan(120);
+    expect(rest(120)).toBeLessThan(160);
+  });
+  test("nobody waits longer than the limit", () => {
+    expect(rest(400)).toBe(200);
+  });
+  test("a pause for thought says nothing about the fingers", () => {
+    expect(rest(5_000)).toBe(90);
+  });
+});
+
 describe("Completer", () => {
   interface Seen {
     url: string | undefined;
@@ -115,7 +154,7 @@ describe("Completer", () => {
 
   test("asks for what follows and shows it", async () => {
     const { completer, seen } = await before((_, __, response) => response.end(says("urn 1\nmore")));
-    expect(await completer.complete(at("def f():\n    ret"), never)).toEqual({ text: "urn 1", model: "real-1" });
+    expect(await completer.complete(at("def f():\n    ret"), never)).toEqual({ text: "urn 1", replaces: 0, model: "real-1" });
     expect(seen).toMatchObject([{ url: "/v1/completions", body: { model: "coding", prompt: "def f():\n    ret", stop: ["\n"] } }]);
     expect(seen[0]?.body).not.toHaveProperty("suffix");
   });
@@ -123,8 +162,8 @@ describe("Completer", () => {
   test("the same place again, and typing on, cost no request", async () => {
     const { completer, seen } = await before((_, __, response) => response.end(says("urn 1")));
     await completer.complete(at("ret"), never);
-    expect(await completer.complete(at("ret"), never)).toEqual({ text: "urn 1", model: undefined });
-    expect(await completer.complete(at("retu"), never)).toEqual({ text: "rn 1", model: undefined });
+    expect(await completer.complete(at("ret"), never)).toEqual({ text: "urn 1", replaces: 0, model: undefined });
+    expect(await completer.complete(at("retu"), never)).toEqual({ text: "rn 1", replaces: 0, model: undefined });
     expect(seen).toHaveLength(1);
   });
 
@@ -162,22 +201,6 @@ describe("Completer", () => {
     seen.length = 0;
     await completer.complete(at("goo(", ")"), never);
     expect(seen.map(({ url }) => url)).toEqual(["/v1/chat/completions"]);
-  });
-
-  test("waits longer for those who type slower, up to a limit", async () => {
-    let now = 1_000;
-    const { completer, seen } = await before((_, __, response) => response.end(says("x")), { restMs: 5, longestRestMs: 60, now: () => now });
-    for (let key = 0; key < 40; key++) {
-      now += 50;
-      const abort = new AbortController();
-      const call = completer.complete(at(`abc${"d".repeat(key)}`), abort.signal);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-      abort.abort();
-      await call;
-    }
-    // In the beginning 10 ms were longer than the rest it waited for; once it knew the gaps of 50 ms, no more.
-    expect(seen.length).toBeGreaterThan(0);
-    expect(seen.length).toBeLessThan(20);
   });
 
   test("after a failure nothing is asked for a while", async () => {

@@ -20,11 +20,13 @@ MODEL = "Stand-in-1B (test model)"
 
 @dataclass
 class Answer:
-    """What the next request gets. ``fault``: ``status:503``, ``cut``, ``empty``, ``silent`` or nothing."""
+    """What the next request gets. ``fault``: ``status:503``, ``cut``, ``empty``, ``too-long:<bytes>`` or nothing."""
 
     text: str = "It **checks** an address. The pattern is simple on purpose."
     fault: str = ""
     word_s: float = 0.03
+    wait_s: float = 0.0
+    """Silence before the first word, as of a model that is busy."""
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -122,6 +124,7 @@ class Gateway:
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
             await response.write(f"data: {json.dumps({'model': MODEL, 'choices': [choice]})}\n\n".encode())
 
+        await asyncio.sleep(answer.wait_s)
         words = [] if answer.fault == "empty" else [word + " " for word in answer.text.split(" ")]
         for index, word in enumerate(words):
             if answer.fault == "cut" and index == len(words) // 2:
@@ -130,8 +133,6 @@ class Gateway:
                 return
             await send({"content": word})
             await asyncio.sleep(answer.word_s)
-        if answer.fault == "silent":
-            await asyncio.sleep(3600)
         for index, call in enumerate(answer.tool_calls):
             await send({"tool_calls": [{"index": index, **call}]})
         await send({}, "tool_calls" if answer.tool_calls else "stop")

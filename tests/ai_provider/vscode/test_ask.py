@@ -133,3 +133,64 @@ async def test_a_secret_file_is_not_sent_nor_its_values_from_elsewhere(
     await expect(ide.answer).to_contain_text(".env may hold secrets and was not sent", timeout=30_000)
     await expect(ide.answer).to_contain_text(MODEL)
     assert "sk-very-secret-123" not in gateway.last()
+
+
+async def test_a_file_that_is_referenced_goes_with_the_question(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    workspace.write("referenced.py", "ANSWER = 6 * 7\n")
+    workspace.write("open.py", "pass\n")
+    gateway.answer = Answer(text="Forty-two.")
+    await ide.open("referenced.py")
+    await ide.open("open.py")
+    await ide.open_chat()
+    await ide.page.keyboard.type("#referenced", delay=30)
+    offered = ide.page.locator(".suggest-widget.visible .monaco-list-row", has_text="referenced.py")
+    await expect(offered.first).to_be_visible(timeout=20_000)
+    await offered.first.click()
+    await ide.page.keyboard.type(" what is the answer?")
+    await ide.page.keyboard.press("Enter")
+    await expect(ide.answer).to_contain_text("Forty-two.", timeout=30_000)
+    assert gateway.asked[-1]["messages"][-1]["content"].count("ANSWER = 6 * 7") == 1
+    gateway.answer = Answer(text="Forty-two again.")
+    await ide.page.keyboard.type("and in #file:referenced.py or #file:missing.py ?")
+    await ide.page.keyboard.press("Escape")
+    await ide.page.keyboard.press("Enter")
+    await expect(ide.answer).to_contain_text("Forty-two again.", timeout=30_000)
+    await expect(ide.answer).to_contain_text("There is no file missing.py in this workspace.")
+    assert "ANSWER = 6 * 7" in gateway.asked[-1]["messages"][-1]["content"]
+
+
+async def test_a_slow_gateway_is_waited_for_and_said(ide: Editor, workspace: Workspace, gateway: Gateway) -> None:
+    gateway.answer = Answer(text="At last.", wait_s=6)
+    await ask_in_chat(ide, "no hurry")
+    await expect(ide.answer).to_contain_text("Waiting for a model", timeout=30_000)
+    await expect(ide.answer).to_contain_text("At last.", timeout=30_000)
+
+
+async def test_a_prompt_too_long_for_the_model_is_shortened_until_it_fits(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    workspace.write("wide.py", "".join(f"number_{n} = {n}\n" for n in range(3_000)))
+    gateway.answer = Answer(text="Numbers.", fault="too-long:9000")
+    await ide.open("wide.py")
+    await ide.select_all()
+    await ask_in_chat(ide, "what are these?")
+    await expect(ide.answer).to_contain_text("Numbers.", timeout=30_000)
+    await expect(ide.answer).to_contain_text("of its 3001 lines were sent")
+    assert len(gateway.asked) > 1
+
+
+async def test_a_binary_file_is_not_sent(ide: Editor, workspace: Workspace, gateway: Gateway) -> None:
+    (workspace.folder / "data.bin.txt").write_bytes(b"text\0more\0" * 100)
+    gateway.answer = Answer(text="Nothing to see.")
+    await ide.open("referenced.py")
+    await ide.open_chat()
+    await ide.page.keyboard.type("#data.bin", delay=30)
+    offered = ide.page.locator(".suggest-widget.visible .monaco-list-row", has_text="data.bin.txt")
+    await expect(offered.first).to_be_visible(timeout=20_000)
+    await offered.first.click()
+    await ide.page.keyboard.type(" what is in it?")
+    await ide.page.keyboard.press("Enter")
+    await expect(ide.answer).to_contain_text("data.bin.txt is a binary file and was not sent", timeout=30_000)
+    assert "more" not in gateway.last()

@@ -54,6 +54,8 @@ class Azure:
         self.raw: Callable[[str], list[bytes]] | None = None
         """Bytes of a whole stream, instead of the pieces."""
         self.pause_s = 0.0
+        self.chaos: Callable[[], str | None] | None = None
+        """Asked for a fault for every request, in place of `faults`."""
         self.deployments = {
             "my-r1": "DeepSeek-R1",
             "my-llama": "Llama-4-Maverick-17B-128E-Instruct-FP8",
@@ -134,6 +136,9 @@ class Azure:
             self.active -= 1
 
     def _fault(self, name: str) -> Fault | None:
+        if self.chaos is not None:
+            kind = self.chaos()
+            return Fault(kind, headers={"retry-after-ms": "100"}) if kind else None
         for fault in self.faults:
             if fault.times and fault.deployment in (None, name):
                 fault.times -= 1

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway import edge
+from neuralinverse_hub.gateway import edge, handlers
 from tests.neuralinverse_hub.gateway.azure import Azure, Fault
 from tests.neuralinverse_hub.gateway.conftest import KEY, Hub, Running, azure_env, prompt, serving, until
 
@@ -95,6 +95,9 @@ async def test_a_client_that_leaves_before_the_answer_aborts_too(gateway: Runnin
         async with asyncio.timeout(0.3), gateway.post(prompt()) as response:
             await response.read()
     await until(lambda: azure.seen[0].aborted)
+    record = await until(lambda: gateway.records and gateway.records[0])
+    assert (record.status, record.output_tokens, record.first_token_s) == ("partial", 0, None)
+    assert record.input_tokens > 0
 
 
 async def test_a_broken_deployment_is_passed_over_before_the_first_byte(gateway: Running, azure: Azure) -> None:
@@ -132,6 +135,7 @@ async def test_when_every_way_is_broken_the_error_names_each_cause(gateway: Runn
         assert response.status == 503
         message = (await response.json())["error"]["message"]
     assert "azure/my-r1 answered 500" in message and "azure/Mistral-Large-3 answered 500" in message
+    assert (gateway.records[0].status, gateway.records[0].usd) == ("failed", 0)
 
 
 async def test_a_content_filter_is_told_and_not_tried_elsewhere(gateway: Running, azure: Azure) -> None:
@@ -316,11 +320,14 @@ async def test_metrics_health_and_readiness(gateway: Running) -> None:
     async with gateway.post(prompt()) as response:
         await response.read()
     base = gateway.url.removesuffix("v1")
-    async with gateway.session.get(base + "metrics") as response:
+    for token, status in (("ada-token", 403), ("nobody", 401)):
+        async with gateway.session.get(base + "metrics", headers={"Authorization": f"Bearer {token}"}) as response:
+            assert response.status == status
+    async with gateway.session.get(base + "metrics", headers={"Authorization": "Bearer root-token"}) as response:
         text = await response.text()
     assert 'gen_ai_client_token_usage_sum{gen_ai_request_model="mistral-large"' in text
     assert 'neuralinverse_gateway_healthy{deployment="azure/Mistral-Large-3"} 1.0' in text
-    assert "ada" not in text
+    assert "ada" not in text, "persons are no labels"
     for path, status in (("healthz", 200), ("readyz", 200)):
         async with gateway.session.get(base + path) as response:
             assert response.status == status
@@ -337,3 +344,19 @@ async def test_prompts_and_answers_are_in_no_log(
                 await response.read()
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert "private question" not in said and "unspeakable" not in said and KEY not in said
+
+
+async def test_a_client_that_stops_reading_is_given_up_in_the_end(
+    gateway: Running, azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "UNREAD_S", 0.3)
+    azure.pieces = ["word " * 20_000] * 400
+    body = json.dumps(prompt(stream=True)).encode()
+    head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\n"
+    parts = urlsplit(gateway.url)
+    _, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1024)
+    writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    record = await until(lambda: gateway.records and gateway.records[0])
+    assert record.status == "partial"
+    await until(lambda: azure.seen[0].aborted)
+    writer.close()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import random
 import ssl
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -222,6 +227,26 @@ async def test_a_waiting_person_who_leaves_gives_their_place_up(hub: Hub, azure:
         assert gate.in_flight == 0
 
 
+async def test_clients_that_leave_at_any_moment_leave_nothing_behind(hub: Hub, azure: Azure) -> None:
+    rng = random.Random(3)
+    azure.pause_s = 0.005
+    azure.capacity = 6
+    async with serving(hub, azure_env(azure), heartbeat_s=0.003) as gateway:
+
+        async def ask(leaves_after: float) -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(leaves_after):
+                    async with gateway.post({**prompt(stream=True), "model": "azure/my-llama"}) as response:
+                        await response.read()
+
+        for _ in range(15):
+            await asyncio.gather(*(ask(rng.uniform(0.001, 0.15)) for _ in range(20)))
+        gate = gateway.gateway.parts.relay.gates["azure/my-llama"]
+        await until(lambda: not gate.in_flight and not gate.queue and not gate.waiters)
+        await until(lambda: azure.active == 0)
+        await until(lambda: not gateway.gateway.parts.works)
+
+
 async def test_shutting_down_finishes_answers_and_refuses_new_ones(hub: Hub, azure: Azure) -> None:
     azure.pieces = ["word "] * 50
     azure.pause_s = 0.02
@@ -240,3 +265,42 @@ async def test_shutting_down_finishes_answers_and_refuses_new_ones(hub: Hub, azu
             assert text.count("word") > 40 and text.endswith("data: [DONE]\n\n")
             await closing
     assert gateway.records[0].status == "complete"
+
+
+async def test_sigterm_lets_a_stream_finish_and_then_ends_the_process(hub: Hub, azure: Azure) -> None:
+    azure.pieces, azure.pause_s = ["word "] * 60, 0.02
+    env = {**os.environ, **azure_env(azure), "JUPYTERHUB_API_URL": hub.api, "PYTHONPATH": os.getcwd()}
+    env["JUPYTERHUB_SERVICE_URL"] = "http://127.0.0.1:0"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "neuralinverse_hub.gateway", env=env, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        line = ""
+        while "serves " not in line:
+            line = (await asyncio.wait_for(process.stderr.readline(), 30)).decode()
+        url = line.rpartition("serves ")[2].strip()
+        headers = {"Authorization": "Bearer ada-token"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            async with session.post(f"{url}/chat/completions", json=prompt(stream=True)) as response:
+                await response.content.readany()
+                process.terminate()
+                assert (await response.text()).endswith("data: [DONE]\n\n")
+        rest = (await asyncio.wait_for(process.stderr.read(), 30)).decode()
+        assert await asyncio.wait_for(process.wait(), 10) == 0, rest
+        assert "waiting for 1 answers" in rest and "Traceback" not in rest
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_setting_that_cannot_work_ends_the_start_with_one_sentence() -> None:
+    env = {**os.environ, "AZURE_AI_ENDPOINT": "http://169.254.169.254", "AZURE_AI_API_KEY": "sesame"}
+    env |= {"JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api", "PYTHONPATH": os.getcwd()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "neuralinverse_hub.gateway", env=env, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+    assert b"metadata address" in said and b"Traceback" not in said and b"sesame" not in said

@@ -93,14 +93,21 @@ async def test_responses_refuse_in_words_what_is_not_possible(
         assert says in (await response.json())["error"]["message"]
 
 
-async def test_completions_continue_text(gateway: Running) -> None:
-    async with gateway.sdk() as sdk:
+async def test_completions_continue_text(hub: Hub, azure: Azure) -> None:
+    env = {"OPENAI_UPSTREAM_URL": azure.url + "/openai/v1", "OPENAI_UPSTREAM_MODEL": "my-llama"}
+    async with serving(hub, env) as gateway, gateway.sdk() as sdk:
         whole = await sdk.completions.create(model="coding", prompt="def add(a, b):", max_tokens=20)
         stream = await sdk.completions.create(model="coding", prompt="def add(a, b):", stream=True)
         words = [chunk.choices[0].text async for chunk in stream]
-    assert whole.choices[0].text == "Hello from the model."
-    assert "".join(words) == "Hello from the model." and len(words) == 6
-    assert [record.output_tokens for record in gateway.records] == [5, 5]
+        assert whole.choices[0].text == "Hello from the model."
+        assert "".join(words) == "Hello from the model." and len(words) == 6
+        assert [record.output_tokens for record in gateway.records] == [5, 5]
+
+
+async def test_completions_on_azure_are_refused_in_words(gateway: Running) -> None:
+    async with gateway.sdk() as sdk:
+        with pytest.raises(openai.BadRequestError, match="cannot do plain completions"):
+            await sdk.completions.create(model="coding", prompt="def add(a, b):")
 
 
 async def test_embeddings_go_to_what_can_embed(hub: Hub, azure: Azure) -> None:
