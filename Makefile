@@ -5,7 +5,7 @@ BIN := .venv/bin
 BIN55 := .venv-hub5.5/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-hub5.5 lint bench clean
+.PHONY: help up test test-hub5.5 lint wheel bench clean
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9.-]+):.*## /\1\t/' | expand -t 16
@@ -13,7 +13,7 @@ help: ## Say what can be made.
 up: .venv/local ## Install what is missing, then serve the whole product on http://127.0.0.1:8000.
 	@exec $(BIN)/neuralinverse-hub up $(ARGS)
 
-test: .venv/test ## Install what is missing, then run the tests (ARGS="-k name" to choose).
+test: .venv/test ai_provider/vscode/node_modules tests/node/node_modules ## Install what is missing, then run the tests (ARGS="-k name" to choose).
 	@$(BIN)/neuralinverse-hub install
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -26,6 +26,12 @@ lint: .venv/test ## Check format, lint, types and the walls between the rooms.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+wheel: ai_provider/vscode/node_modules ## Build the wheel, with the VS Code extension in it, into dist/.
+	@cd ai_provider/vscode && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent package
+	@$(BIN)/python -c 'from ai_provider import lab; from neuralinverse_hub.local import node; lab.build(node.find().binary)'
+	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls -l dist
 
 bench: .venv/test ## Run every benchmark; docs/measurements.md explains them.
 	@$(BIN)/neuralinverse-hub install
@@ -45,6 +51,12 @@ clean: ## Remove the environments; the per-user cache and data folders stay.
 .venv/test: .venv/local
 	@echo "Installing what the tests need into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	@touch $@
+
+# What the tests of the extension, and those with the Node SDK, run in.
+%/node_modules: %/package-lock.json .venv/local
+	@echo "Installing what the tests in $* need"
+	@cd $* && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .venv-hub5.5/test: setup.cfg pyproject.toml

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from neuralinverse_hub import wire
 
 from .errors import BadInput, Cut, GatewayAway, Refused, Unauthorised
-from .sse import Events, Piece, error_sentence, piece
+from .sse import Events, Piece, error_sentence, piece, waiting
 
 __all__ = ["MAX_CHARACTERS", "Answer", "Client", "Gateway", "Model", "Patience", "Question"]
 
@@ -108,6 +108,8 @@ class Model:
     kind: str
     served_by: str | None
     description: str = ""
+    window: int | None = None
+    """Tokens it reads at once, question and answer together; None: the gateway does not say."""
 
 
 def models_of(body: Any) -> list[Model]:
@@ -121,6 +123,7 @@ def models_of(body: Any) -> list[Model]:
                 kind=str(card.get("kind", "model")),
                 served_by=card.get("served_by"),
                 description=str(card.get("description") or ""),
+                window=card.get("window"),
             )
         )
     return listed
@@ -139,7 +142,8 @@ def refusal(status: int, body: bytes) -> Exception:
             + (f": {sentence}" if sentence else "")
             + "). Stop and start the workspace from the hub's control panel to get a new one."
         )
-    if status in (502, 504) or (status == 503 and sentence is None):
+    if status in (502, 504) or (status in (404, 503) and sentence is None):
+        # No sentence: it was the hub's proxy that answered, for a gateway that is not running.
         return GatewayAway(f"The AI gateway is not there just now (HTTP {status}). Try again in a minute.")
     error = parsed.get("error") if isinstance(parsed, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
@@ -187,6 +191,9 @@ class Gathering:
             yield from self._take(data)
             if self.done:
                 return
+        comment, self._events.comment = self._events.comment, ""
+        if turn := waiting(comment):
+            yield Piece(waiting=turn)
 
     def end(self) -> Iterator[Piece]:
         """What is left when the server has sent all. Raises ``Cut`` when that was not a whole answer."""

@@ -1,8 +1,8 @@
 """Puts ``%%ai`` into every Python kernel of a workspace, also of virtual environments that do not have our packages.
 
 IPython runs the files of ``~/.ipython/profile_default/startup`` in every kernel of every environment. Ours imports the
-magics from where we are installed, by their paths: nothing is added to ``sys.path``, so a kernel never sees a library of
-ours instead of its own.
+magics from where we are installed, by their paths, and takes their names out of ``sys.modules`` again: a kernel never sees a
+library of ours instead of its own, nor a package of ours where a project has one of the same name.
 """
 
 from __future__ import annotations
@@ -25,24 +25,29 @@ $mark
 
 
 def _neuralinverse():
-    import importlib.machinery
     import importlib.util
     import os
     import sys
 
     shell = get_ipython()  # noqa: F821
-    try:
-        for name, folder in $packages:
-            if name in sys.modules or importlib.util.find_spec(name) is not None:
-                continue  # this environment has it
-            spec = importlib.util.spec_from_file_location(
-                name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
-            )
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
-            spec.loader.exec_module(module)
-        from ai_provider import magics
+    packages = $packages
 
+    def taken():
+        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in packages}
+
+    try:
+        theirs = taken()  # a project of the person may use the same names
+        try:
+            for name, folder in packages.items():
+                init = os.path.join(folder, "__init__.py")
+                spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[folder])
+                module = importlib.util.module_from_spec(spec)
+                sys.modules[name] = module
+                spec.loader.exec_module(module)
+            from ai_provider import magics
+        finally:
+            taken()
+            sys.modules.update(theirs)
         magics.load_ipython_extension(shell)
     except Exception:
         # A kernel without %%ai is better than a kernel that does not start.
@@ -66,7 +71,7 @@ def text() -> str:
 
     here = Path(__file__).resolve().parent
     hub = Path(str(neuralinverse_hub.__file__)).resolve().parent
-    return TEMPLATE.substitute(mark=MARK, packages=repr([("neuralinverse_hub", str(hub)), ("ai_provider", str(here))]))
+    return TEMPLATE.substitute(mark=MARK, packages=repr({"neuralinverse_hub": str(hub), "ai_provider": str(here)}))
 
 
 def install(home: Path) -> Path:

@@ -14,15 +14,19 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
+from neuralinverse_hub import wire
+
 from .client import Client, Gateway, Model, Question
 from .conversation import Conversation, Failure, failure_of, insert
 from .errors import AiError, BadInput, Cut, Interrupted, Refused
 from .formats import FORMATS, Bundle, Format, format_named, without_fence
+from .redaction import folders_up, secrets_near
 
 __all__ = ["AiMagics", "Request", "load_ipython_extension", "parse", "unload_ipython_extension"]
 
@@ -131,11 +135,11 @@ class Output:
             self._shown_at = now
             self._show(self._shape.meanwhile(text))
 
-    def think(self, characters: int) -> None:
-        """Say that the model reasons before it answers."""
+    def wait(self, words: str) -> None:
+        """Say why there is no answer yet."""
         if self._in_notebook and (self._handle is None or time.monotonic() - self._shown_at >= 0.5):
             self._shown_at = time.monotonic()
-            self._show({"text/markdown": f"*thinking, {characters:,} characters so far*", "text/plain": "thinking"})
+            self._show({"text/markdown": f"*{words}*", "text/plain": words})
 
     def end(self, text: str, whole: bool) -> None:
         """Show the text as it stays. Raises ``AiError`` when a whole text is not what its format promises."""
@@ -228,14 +232,18 @@ class AiMagics(Magics):
         prompt = prompt.strip()
         if request.insert:
             prompt = insert(prompt, self._shell.user_ns)
+        here = os.environ.get("PWD", os.sep) if not os.path.exists(".") else os.getcwd()
+        secrets = secrets_near(folders_up(Path(here), Path(self._environ.get(wire.ENV_FOLDER) or here)))
+        kept = secrets.found_in(prompt)
+        prompt = secrets.redact(prompt)
         question = Question(self._conversation.with_prompt(prompt, request.format.instruction), request.model)
-        text, signature = self._stream(question, request)
+        text, signature = self._stream(question, request, kept)
         self._conversation.remember(prompt, text)
         if request.format.name == "code":
             self._shell.set_next_input(f"# {signature}\n{without_fence(text)}")
 
-    def _stream(self, question: Question, request: Request) -> tuple[str, str]:
-        """The whole answer, shown while it came, and who gave it."""
+    def _stream(self, question: Question, request: Request, kept: Sequence[str]) -> tuple[str, str]:
+        """The whole answer, shown while it came, and who gave it. ``kept`` are the secrets that were not sent."""
         client = self._gateway()
         output = Output(hasattr(self._shell, "kernel"), request.format)
         try:
@@ -252,7 +260,7 @@ class AiMagics(Magics):
                     if new.text:
                         output.grow(answer.text)
                     else:
-                        output.think(thought)
+                        output.wait(new.waiting or f"thinking, {thought:,} characters so far")
                 broken: AiError | None = None
             except KeyboardInterrupt:
                 broken = Interrupted("Interrupted. What came is kept.", text=answer.text)
@@ -272,7 +280,8 @@ class AiMagics(Magics):
             "content_filter": "stopped by the provider's content filter",
         }
         note = "not complete" if broken is not None else ends.get(answer.finish or "")
-        output.sign(" · ".join(filter(None, (signature, note))))
+        unsent = f"not sent, because it is in .env: {', '.join(kept)}" if kept else ""
+        output.sign(" · ".join(filter(None, (signature, note, unsent))))
         if broken is not None:
             raise broken
         return answer.text, signature
@@ -290,7 +299,7 @@ class AiMagics(Magics):
 
 def load_ipython_extension(shell: Any) -> None:
     """Give the kernel ``%ai`` and ``%%ai``; a second call changes nothing."""
-    if any(isinstance(known, AiMagics) for known in shell.magics_manager.registry.values()):
+    if AiMagics.__name__ in shell.magics_manager.registry:  # by its name: the workspace loads a copy of its own
         return
     magics = AiMagics(shell)
     shell.register_magics(magics)

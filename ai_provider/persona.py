@@ -14,10 +14,16 @@ from jupyter_ai_persona_manager import BasePersona, PersonaDefaults
 from jupyter_ai_persona_manager.awareness_models import ModelConfiguration, ModelOption
 from jupyterlab_chat.models import Message
 
+from neuralinverse_hub import wire
+
+from .attached import Attached
 from .client import Gateway, Model, Question
 from .client_async import AsyncClient
+from .context import Notebook, chosen, window_characters
 from .conversation import Conversation
 from .errors import AiError, BadInput, Refused
+from .handlers import SETTING
+from .redaction import folders_up, secrets_near
 
 __all__ = ["NeuralInversePersona"]
 
@@ -38,6 +44,7 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
         super().__init__(*args, **kwargs)
         self._client: AsyncClient | None = None
         self._model = AUTO
+        self._windows: dict[str, int | None] = {}
         self._reply: asyncio.Task[None] | None = None
 
     @property
@@ -58,6 +65,7 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
         except AiError as error:
             self.log.warning("the AI gateway's models are not known yet: %s", error)
             models = [Model(id=AUTO, kind="task", served_by=None)]
+        self._windows = {model.id: model.window for model in models}
         self.report_model_configuration(
             ModelConfiguration(current=self._model, options=[option(model) for model in models])
         )
@@ -98,11 +106,14 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
     async def _answer(self, message: Message) -> AsyncIterator[str]:
         """The answer's text as it comes, then the signature, or what went wrong in one sentence."""
         try:
-            question = Question(self._messages(message), self._model)
+            messages, note = self._messages(message)
+            question = Question(messages, self._model)
             async with self._gateway().ask(question) as answer:
                 async for new in answer:
+                    if not new.text:
+                        self.set_status(f"is waiting: {new.waiting}" if new.waiting else "is thinking...")
                     yield new.text
-                who = " · ".join(filter(None, (answer.model or self._model, answer.task)))
+                who = " · ".join(filter(None, (answer.model or self._model, answer.task, note)))
                 if not answer.text.strip():
                     raise AiError(
                         f"{who} returned an empty answer. Ask again, say it differently, or ask another model."
@@ -119,8 +130,8 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
                 return BadInput(f"There is no task or model {self._model!r}; known: {known}.")
         return error
 
-    def _messages(self, message: Message) -> list[dict[str, str]]:
-        """The conversation of this chat up to ``message``, as much of it as fits."""
+    def _messages(self, message: Message) -> tuple[list[dict[str, str]], str]:
+        """The conversation of this chat up to ``message`` with its context, as much as fits, and what that was."""
         conversation = Conversation()
         asked = ""
         for earlier in self.chat.get_messages():
@@ -134,7 +145,28 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
                 asked = ""
             else:
                 asked = MENTION.sub("", earlier.body)
-        return conversation.with_prompt(MENTION.sub("", message.body), self.system_prompt)
+        prompt = MENTION.sub("", message.body)
+        attached = Attached(Path(self.parent.root_dir))
+        for number in message.attachments or []:
+            attached.add(self.chat.get_attachments().get(number))
+        attached.add_open(self._desk_notebook())
+        context = chosen(attached.sources, prompt, window_characters(self._windows.get(self._model)))
+        system = (
+            f"{self.system_prompt}\n\nWhat the person works on:\n{context.text}" if context.text else self.system_prompt
+        )
+        folder = Path(os.environ.get(wire.ENV_FOLDER) or attached.root)
+        secrets = secrets_near([*folders_up(attached.root, folder), *attached.folders])
+        messages = conversation.with_prompt(prompt, system)
+        unsent = secrets.found_in("\n".join(sent["content"] for sent in messages)) + attached.refused
+        safe = [{**sent, "content": secrets.redact(sent["content"])} for sent in messages]
+        note = [f"with {context.note}" if context.note else "", f"not sent: {', '.join(unsent)}" if unsent else ""]
+        return safe, " · ".join(filter(None, note))
+
+    def _desk_notebook(self) -> Notebook | None:
+        """The notebook the person looked at when they turned to the chat."""
+        serverapp = getattr(self.parent.parent, "serverapp", None)
+        desk = serverapp.web_app.settings.get(SETTING) if serverapp is not None else None
+        return desk.notebook if desk is not None else None
 
 
 def option(model: Model) -> ModelOption:

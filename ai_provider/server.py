@@ -10,10 +10,13 @@ from typing import Any
 
 from traitlets.config import Config
 
-__all__ = ["CONFIG_PATH", "PERSONA_ID"]
+__all__ = ["CONFIG_PATH", "DATA_PATH", "PERSONA_ID"]
 
 CONFIG_PATH = Path(__file__).resolve().parent / "jupyter_config"
 """The folder to put on ``JUPYTER_CONFIG_PATH``."""
+
+DATA_PATH = Path(__file__).resolve().parent / "lab" / "share"
+"""The Lab extension is in its ``labextensions``, once ``lab.build`` has made it."""
 
 PERSONA_ID = "jupyter-ai-personas::ai_provider::NeuralInversePersona"
 """How jupyter-ai calls our persona; it derives this from package and class."""
@@ -27,10 +30,16 @@ def _link_jupyter_server_extension(app: Any) -> None:
     if "builtin_mcp_servers" not in app.config.PersonaManager:
         # Personas would be told of a server on port 3001 that jupyter_config keeps off: it asks nobody for a token.
         ours.PersonaManager.builtin_mcp_servers = []
-    if "news_url" not in app.config.LabApp:
-        ours.LabApp.news_url = None  # no question about news before the person has seen their work
+    labextensions = DATA_PATH / "labextensions"
+    if labextensions.is_dir():
+        others = app.config.LabApp.get("extra_labextensions_path", [])
+        ours.LabApp.extra_labextensions_path = [*others, str(labextensions)]
     app.update_config(ours)
 
 
 def _load_jupyter_server_extension(app: Any) -> None:
-    """Nothing more to do; Jupyter Server asks for the hook."""
+    """Serve what our Lab extension asks for."""
+    from .handlers import SETTING, Desk, routes
+
+    app.web_app.settings[SETTING] = Desk(root=Path(app.root_dir))
+    app.web_app.add_handlers(".*$", routes(app.web_app.settings["base_url"]))

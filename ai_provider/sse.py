@@ -10,32 +10,43 @@ Runs in kernels of other virtual environments: standard library only, Python >= 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import Cut
 
-__all__ = ["Events", "Piece", "error_sentence", "piece"]
+__all__ = ["Events", "Piece", "error_sentence", "piece", "waiting"]
+
+WAITING = re.compile(r"busy, (.+?) position=\d+ wait_s=(\d+)\Z")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What one event adds to the answer. ``model`` is the real name of who answers; ``finish`` ends the answer."""
+    """What one event adds to the answer. ``model`` is the real name of who answers; ``finish`` ends the answer.
+
+    ``waiting`` is said before the answer begins: whose turn it is first, in words, and for about how long.
+    """
 
     text: str = ""
     reasoning: str = ""
     model: str | None = None
     finish: str | None = None
+    waiting: str = ""
 
 
 class Events:
-    """Feed it bytes as they come; it gives the data of each event that is complete, and keeps the rest."""
+    """Feed it bytes as they come; it gives the data of each event that is complete, and keeps the rest.
+
+    ``comment`` is the latest comment: nothing of the answer, but the gateway says in it how long it will take.
+    """
 
     def __init__(self) -> None:
         self._pending = b""
         self._data: list[bytes] = []
         self._after_cr = False
+        self.comment = ""
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """The data of every event that ``chunk`` completes."""
@@ -55,7 +66,9 @@ class Events:
             elif not line and self._data:
                 data, self._data = b"\n".join(self._data), []
                 yield data.decode("utf-8", "replace")
-            # Comments and the fields event, id and retry say nothing about an answer.
+            elif line.startswith(b":"):
+                self.comment = line[1:].decode("utf-8", "replace").strip()
+            # The fields event, id and retry say nothing about an answer.
 
 
 def piece(data: str) -> Piece | None:
@@ -88,6 +101,12 @@ def piece(data: str) -> Piece | None:
         model=model if isinstance(model, str) and model else None,
         finish=finish if isinstance(finish, str) else None,
     )
+
+
+def waiting(comment: str) -> str:
+    """What a person is told of the gateway's comment: "2 before you, about 12 s"; empty when it says nothing of waiting."""
+    found = WAITING.match(comment)
+    return f"{found.group(1)}, about {found.group(2)} s" if found is not None else ""
 
 
 def error_sentence(body: Any) -> str | None:

@@ -22,6 +22,7 @@ class Command:
 COMMANDS: Final = (
     Command("up", "neuralinverse_hub.local.up", "serve the whole product on this machine"),
     Command("install", "neuralinverse_hub.local.install", "fetch all that 'up' needs, without starting anything"),
+    Command("snapshots", "neuralinverse_hub.sync.commands", "go back to earlier states of this workspace"),
 )
 
 

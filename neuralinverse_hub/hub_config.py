@@ -13,6 +13,7 @@ Works on JupyterHub 5.5 and 6.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,20 +27,7 @@ from neuralinverse_hub.local.handover import ENV_HANDOVER, Handover
 from neuralinverse_hub.local.ports import free_port
 from neuralinverse_hub.settings import NeuralInverseHub, check_names
 
-__all__ = ["UPSTREAM_ENVIRONMENT", "configure"]
-
-UPSTREAM_ENVIRONMENT = ("AZURE_", "OPENAI_UPSTREAM_", "OLLAMA_HOST", "NEURALINVERSE_DEMO_MODEL_")
-"""Beginnings of the variables that hold upstream addresses and keys: the gateway gets them and nothing else does."""
-
-_NETWORK_ENVIRONMENT = (
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "https_proxy",
-    "no_proxy",
-)
+__all__ = ["configure"]
 
 
 def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
@@ -83,6 +71,7 @@ def _one_machine(c: Config, handover: Handover) -> None:
     """A hub for this machine only: loopback, a shared password, processes as workspaces."""
     hub = c.JupyterHub
     hub.bind_url = f"http://127.0.0.1:{handover.port}"
+    hub.public_url = f"{hub.bind_url}/"
     hub.hub_bind_url = f"http://127.0.0.1:{handover.hub_port}"
     hub.spawner_class = "neuralinverse-local"
     hub.authenticator_class = "shared-password"
@@ -92,18 +81,21 @@ def _one_machine(c: Config, handover: Handover) -> None:
     hub.db_url = f"sqlite:///{handover.data_dir}/jupyterhub.sqlite"
     hub.cookie_secret_file = f"{handover.data_dir}/jupyterhub_cookie_secret"
     hub.cleanup_servers = True
+    # A workspace that died is noticed at once, and whoever comes back to its address gets it started again.
+    hub.implicit_spawn_seconds = 0.5
+    c.LocalWorkspaceSpawner.poll_interval = 2
     c.ConfigurableHTTPProxy.command = list(handover.proxy_command)
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{handover.proxy_api_port}"
     c.ConfigurableHTTPProxy.pid_file = f"{handover.data_dir}/jupyterhub-proxy.pid"
     c.NeuralInverseHub.git_root = handover.git_root
+    c.NeuralInverseHub.sync_secret_file = f"{handover.data_dir}/sync_secret"
     local = c.LocalWorkspaceSpawner
     local.workspaces_dir = handover.workspaces_dir
-    local.public_url = f"http://127.0.0.1:{handover.port}"
     local.ide_environment = {wire.ENV_IDE_NODE: handover.node, wire.ENV_IDE_ENTRY: handover.code_server_entry}
 
 
 def _gateway(environ: Mapping[str, str], marker: Mapping[str, str]) -> dict[str, Any]:
-    upstreams = {name: value for name, value in environ.items() if name.startswith(UPSTREAM_ENVIRONMENT)}
+    upstreams = {name: value for name, value in environ.items() if name.startswith(wire.UPSTREAM_ENVIRONMENT)}
     return _managed(wire.GATEWAY_SERVICE, "neuralinverse_hub.gateway", {**upstreams, **_network(environ), **marker})
 
 
@@ -126,7 +118,17 @@ def _managed(name: str, module: str, environment: Mapping[str, str]) -> dict[str
 
 def _network(environ: Mapping[str, str]) -> dict[str, str]:
     """How this machine reaches the internet: the hub does not hand these to its services by itself."""
-    return {name: environ[name] for name in _NETWORK_ENVIRONMENT if name in environ}
+    return {name: environ[name] for name in wire.NETWORK_ENVIRONMENT if name in environ}
+
+
+def _secret(path: Path) -> Path:
+    """``path``, holding 32 random bytes in hexadecimal that only its owner can read; made when it is not there."""
+    try:
+        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return path
 
 
 def _grant(c: Config, services: list[str]) -> None:
@@ -151,6 +153,7 @@ def _workspaces(c: Config, settings: NeuralInverseHub, hub_url: str, marker: Map
     spawner.gateway_url = f"{hub_url}/services/{wire.GATEWAY_SERVICE}/v1"
     if settings.git_host == "embedded":
         spawner.git_url = f"{hub_url}/services/{wire.GIT_SERVICE}"
+        spawner.sync_secret_file = str(_secret(Path(settings.sync_secret_file).absolute()))
     spawner.environment = {**spawner.get("environment", {}), **marker}
     # A first start on a busy laptop imports JupyterLab from a cold disk.
     spawner.start_timeout = spawner.get("start_timeout", 180)

@@ -36,6 +36,15 @@ class NeuralInverseHub(Configurable):
         help="Folder of the embedded Git host's repositories; a relative path starts at the hub's working folder.",
     ).tag(config=True)
 
+    sync_secret_file = Unicode(
+        "sync_secret",
+        help="""
+        File with the secret that people's own keys are derived from; private files such as ``.env`` are encrypted with
+        those before they are kept. Made at the first start, readable by the hub only. Back it up: without it what was
+        encrypted stays so.
+        """,
+    ).tag(config=True)
+
     hub_url = Unicode(
         "",
         help="""

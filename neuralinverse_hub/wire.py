@@ -32,6 +32,22 @@ def service_scope(service: str) -> str:
     return f"access:services!service={service}"
 
 
+# -- environment of the hub: what it hands on to the gateway and to nothing else ---------------------------------------
+
+UPSTREAM_ENVIRONMENT: Final = ("AZURE_", "OPENAI_UPSTREAM_", "OLLAMA_HOST", "NEURALINVERSE_DEMO_MODEL_")
+"""Beginnings of the variables that hold upstream addresses and keys."""
+
+NETWORK_ENVIRONMENT: Final = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "https_proxy",
+    "no_proxy",
+)
+"""Variables that say how this machine reaches the internet."""
+
 # -- environment of a workspace: the spawner writes it; agent, sync and ai_provider read it ---------------------------
 
 ENV_GATEWAY_URL: Final = "NEURALINVERSE_GATEWAY_URL"
@@ -54,6 +70,10 @@ ENV_STATE: Final = "NEURALINVERSE_STATE"
 
 ENV_TOKEN: Final = "JUPYTERHUB_API_TOKEN"
 """The workspace's own hub token; bearer for the gateway, password for the git host."""
+
+ENV_SYNC_KEY: Final = "NEURALINVERSE_SYNC_KEY"
+"""The person's own key for files that must not lie on the git host in clear: 32 bytes, base64. The same at every start of
+every workspace of the person, and known to the hub only. Unset: such files are not kept."""
 
 ENV_IDE_NODE: Final = "NEURALINVERSE_NODE"
 """Absolute path of the Node binary that runs code-server."""
@@ -104,12 +124,17 @@ class ModelCard(TypedDict):
     """Real name of the model that answers today, e.g. ``SmolLM2-135M-Instruct (demo model)``; None: nobody does."""
     upstream: str | None
     description: NotRequired[str]
+    window: NotRequired[int]
+    """Tokens that who answers today reads at once, question and answer together."""
 
 
 # -- sync status: sync writes it, the IDE and the Lab show it ---------------------------------------------------------
 
 SYNC_STATUS_FILE: Final = "sync.json"
 """File below ``NEURALINVERSE_STATE``; replaced atomically, so a reader never sees half of it."""
+
+SYNC_SOCKET: Final = "sync.sock"
+"""UNIX socket below ``NEURALINVERSE_STATE``; ``GET /`` on it answers with the content of ``SYNC_STATUS_FILE``."""
 
 SyncState = Literal["restoring", "protected", "saving", "behind", "stopped"]
 

@@ -20,7 +20,7 @@ from jupyterhub.spawner import SimpleLocalProcessSpawner
 from traitlets import Dict, Unicode, default
 
 from neuralinverse_hub import wire
-from spawner.names import folder_name
+from spawner.names import safe_name, workspace_name
 from spawner.workspace import WorkspaceMixin
 
 __all__ = ["LocalWorkspaceSpawner"]
@@ -47,9 +47,7 @@ class LocalWorkspaceSpawner(WorkspaceMixin, SimpleLocalProcessSpawner):  # type:
 
     @default("home_dir")
     def _default_home_dir(self) -> str:
-        # A named server can be called "default" too: the unnamed one gets a folder that no name maps to.
-        server = folder_name(self.name) if self.name else "_default"
-        return str(Path(self.workspaces_dir).absolute() / folder_name(self.user.name) / server)
+        return str(Path(self.workspaces_dir).absolute() / safe_name(self.user.name) / workspace_name(self.name))
 
     @default("interrupt_timeout")
     def _default_interrupt_timeout(self) -> int:

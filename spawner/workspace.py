@@ -5,16 +5,20 @@ A mixin over any JupyterHub spawner; it knows the hub's spawner interface and no
 
 from __future__ import annotations
 
+import base64
+import hmac
 import sys
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from traitlets import HasTraits, Integer, Unicode, default
 
 from neuralinverse_hub import wire
+from spawner.names import workspace_name
 
-__all__ = ["WorkspaceMixin", "next_generation"]
+__all__ = ["WorkspaceMixin", "next_generation", "person_key"]
 
 
 def next_generation(previous: int, now_ms: int) -> int:
@@ -23,6 +27,14 @@ def next_generation(previous: int, now_ms: int) -> int:
     Milliseconds since the epoch, so that a hub that lost its database still issues newer ones than before.
     """
     return max(previous + 1, now_ms)
+
+
+def person_key(secret: bytes, person: str) -> str:
+    """The person's key for private files: 32 bytes in base64, HMAC-SHA256 of their name under the hub's secret.
+
+    The same at every start, whatever the workspace; from one person's key neither the secret nor another key follows.
+    """
+    return base64.b64encode(hmac.digest(secret, b"neuralinverse-sync-key:" + person.encode(), "sha256")).decode()
 
 
 class WorkspaceMixin(HasTraits):
@@ -34,7 +46,7 @@ class WorkspaceMixin(HasTraits):
     # What the spawner beside it brings.
     name: str
     user: Any
-    server: Any
+    public_url: str
 
     gateway_url = Unicode(
         "", help="Base URL of the AI gateway as a workspace reaches it, ending in ``/v1``. Empty: no AI."
@@ -42,8 +54,13 @@ class WorkspaceMixin(HasTraits):
     git_url = Unicode(
         "", help="Base URL of the Git host as a workspace reaches it. Empty: saved work is not kept in Git."
     ).tag(config=True)
-    public_url = Unicode(
-        "", help="Base URL people's browsers use for this hub, for links from VS Code to JupyterLab."
+
+    sync_secret_file = Unicode(
+        "",
+        help="""
+        File with the secret that every person's own key is derived from. Files that must not lie on the Git host in
+        clear, such as ``.env``, are encrypted with that key; without the file they are not kept. Losing it loses them.
+        """,
     ).tag(config=True)
 
     generation = Integer(0, help="Grows with every start; what a stale workspace pushes is refused by it.")
@@ -56,11 +73,6 @@ class WorkspaceMixin(HasTraits):
     def _default_default_url(self) -> str:
         return "/vscode/"
 
-    @property
-    def workspace_name(self) -> str:
-        """What the person's repository calls this workspace; the hub's unnamed server is ``default``."""
-        return self.name or wire.DEFAULT_WORKSPACE
-
     def folders(self) -> tuple[str, str]:
         """(folder the person works in, our private folder) as the workspace sees them."""
         raise NotImplementedError
@@ -71,10 +83,10 @@ class WorkspaceMixin(HasTraits):
         return env
 
     def workspace_environment(self) -> dict[str, str]:
-        """The part of the environment that is ours. No secret in it: the hub token is the spawner's own."""
+        """The part of the environment that is ours. The person's own key is the one secret in it."""
         folder, state = self.folders()
         env = {
-            wire.ENV_WORKSPACE: self.workspace_name,
+            wire.ENV_WORKSPACE: workspace_name(self.name),
             wire.ENV_GENERATION: str(self.generation),
             wire.ENV_FOLDER: folder,
             wire.ENV_STATE: state,
@@ -83,9 +95,11 @@ class WorkspaceMixin(HasTraits):
             env[wire.ENV_GATEWAY_URL] = self.gateway_url
         if self.git_url:
             owner = quote(self.user.name, safe="")
+            if self.sync_secret_file:
+                env[wire.ENV_SYNC_KEY] = person_key(Path(self.sync_secret_file).read_bytes(), self.user.name)
             env[wire.ENV_GIT_REMOTE] = f"{self.git_url.rstrip('/')}/{owner}/{wire.WORKSPACE_REPOSITORY}.git"
         if self.public_url:
-            env[wire.ENV_LAB_URL] = f"{self.public_url.rstrip('/')}{self.server.base_url}lab"
+            env[wire.ENV_LAB_URL] = f"{self.public_url.rstrip('/')}/lab"
         return env
 
     async def start(self) -> Any:

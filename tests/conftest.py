@@ -39,9 +39,12 @@ def one_machine(installed: Any, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield machine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium, through Playwright."""
+    """Headless Chromium, through Playwright's synchronous interface.
+
+    Of one module only: while it is there an event loop runs in this thread, and no asynchronous test can.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, launch(playwright) as chrome:

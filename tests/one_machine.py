@@ -18,6 +18,7 @@ import psutil
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.local.ports import free_port
+from spawner.names import safe_name
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ class OneMachine:
         return (self.data_dir / "password").read_text().strip()
 
     def home(self, user: str | None = None) -> Path:
-        return self.data_dir / "workspaces" / (user or self.user) / "_default"
+        return self.data_dir / "workspaces" / safe_name(user or self.user) / "default"
 
     def folder(self, user: str | None = None) -> Path:
         return self.home(user) / "work"

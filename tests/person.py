@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
@@ -28,19 +29,19 @@ class Person:
 
     def start(self, timeout_s: float = 90) -> None:
         """Start the workspace and return when it answers."""
-        self.session.get(f"{self.machine.url}/hub/spawn/{self.name}", timeout=60)
+        self.session.get(f"{self.machine.url}/hub/spawn/{quote(self.name)}", timeout=60)
         eventually(f"{self.name}'s workspace answering", self.answers, timeout_s)
 
     def stop(self) -> None:
         """Stop the workspace and return when the hub says so."""
-        url = f"{self.machine.url}/hub/api/users/{self.name}/server"
+        url = f"{self.machine.url}/hub/api/users/{quote(self.name)}/server"
         self.session.delete(url, headers={"X-XSRFToken": self._xsrf()}, timeout=60).raise_for_status()
         eventually("the workspace stopped", lambda: not self.answers() and not self.machine.processes(self.name), 60)
 
     def answers(self) -> bool:
-        """Whether the workspace's server lets this person in."""
-        answer = self.session.get(f"{self.machine.url}/user/{self.name}/api/status", timeout=30)
-        return answer.ok and answer.headers.get("Content-Type", "").startswith("application/json")
+        """Whether the workspace's server lets this person in; the visit logs them in there, as a browser would."""
+        answer = self.session.get(f"{self.machine.url}/user/{quote(self.name)}/lab", timeout=30)
+        return answer.ok and unquote(urlsplit(answer.url).path).startswith(f"/user/{self.name}/lab")
 
     def _xsrf(self) -> str:
         return next(

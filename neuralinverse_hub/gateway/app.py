@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,14 +18,20 @@ import aiohttp
 from tornado import httpserver, netutil, web
 from traitlets import Bool, Float, Unicode, default
 from traitlets.config import Application
+from traitlets.utils.importstring import import_item
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.gateway.admin import Login, admin_routes, cookie_secret
 from neuralinverse_hub.gateway.auth import HubIdentity
-from neuralinverse_hub.gateway.catalogue import shipped_table
 from neuralinverse_hub.gateway.directory import Directory
+from neuralinverse_hub.gateway.edge import BODY_LIMIT, Parts
+from neuralinverse_hub.gateway.entra import EntraIdentity
 from neuralinverse_hub.gateway.errors import ConfigurationError
-from neuralinverse_hub.gateway.handlers import BODY_LIMIT, Parts, routes
+from neuralinverse_hub.gateway.handlers import routes
+from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
+from neuralinverse_hub.gateway.spool import Spool
+from neuralinverse_hub.gateway.tasks import Classifier
 from neuralinverse_hub.gateway.upstreams import Patience, UpstreamClient, upstream_session
 
 __all__ = ["Gateway", "main"]
@@ -58,6 +67,17 @@ class Gateway(Application):
         3.0, help="Seconds a streaming client waits before it gets a comment that keeps it waiting, and between those."
     ).tag(config=True)
     drain_s = Float(30.0, help="Seconds that answers under way may take after SIGTERM.").tag(config=True)
+    table_file = Unicode(
+        help="JSON file with the operator's own tasks, models, upstreams and deployments, on top of the shipped table; "
+        "read again when it changes and on SIGHUP. Default: NEURALINVERSE_GATEWAY_TABLE."
+    ).tag(config=True)
+    ledger = Unicode(
+        help="Who takes over usage records: dotted name of a callable that is given a list of them. Empty: nobody."
+    ).tag(config=True)
+    spool_dir = Unicode(
+        help="Folder that keeps usage records until the ledger has them; this gateway's alone. "
+        "Default: gateway-usage below NEURALINVERSE_DATA_DIR."
+    ).tag(config=True)
     verbose = Bool(False, help="Log one line per request.").tag(config=True)
 
     @default("url")
@@ -76,6 +96,15 @@ class Gateway(Application):
     def _service(self) -> str:
         return os.environ.get("JUPYTERHUB_SERVICE_NAME", wire.GATEWAY_SERVICE)
 
+    @default("table_file")
+    def _table_file(self) -> str:
+        return os.environ.get("NEURALINVERSE_GATEWAY_TABLE", "")
+
+    @default("spool_dir")
+    def _spool_dir(self) -> str:
+        data = os.environ.get(wire.ENV_DATA_DIR)
+        return os.path.join(data, "gateway-usage") if data else ""
+
     @default("log_level")
     def _log_level(self) -> int:
         return logging.INFO
@@ -89,10 +118,12 @@ class Gateway(Application):
         super().__init__(**kwargs)
         self.env: Mapping[str, str] = os.environ if env is None else env
         self.sink = sink
+        self._spool: Spool | None = None
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT, then let answers under way finish."""
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._serve())
 
     async def open(self) -> str:
         """Start serving; the URL of the API, ending in ``/v1``."""
@@ -101,35 +132,70 @@ class Gateway(Application):
                 "the gateway needs a hub to know people by: JUPYTERHUB_API_URL is not set; "
                 "run it as a service of the hub, or set --Gateway.hub_api"
             )
-        self._stack = contextlib.AsyncExitStack()
-        hub = await self._stack.enter_async_context(
+        async with contextlib.AsyncExitStack() as stack:
+            await self._put_together(stack)
+            # All went well: what was opened stays open until `close`.
+            self._stack = stack.pop_all()
+        return self._listen()
+
+    async def _put_together(self, stack: contextlib.AsyncExitStack) -> None:
+        hub = await stack.enter_async_context(
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=20), cookie_jar=aiohttp.DummyCookieJar())
         )
-        outer = await self._stack.enter_async_context(upstream_session())
+        outer = await stack.enter_async_context(upstream_session())
         identity = HubIdentity(hub, self.hub_api, service=self.service)
-        self._stack.push_async_callback(identity.close)
+        stack.push_async_callback(identity.close)
         patience = Patience(self.connect_timeout_s, self.first_byte_timeout_s, self.gap_timeout_s)
-        client = UpstreamClient(outer, patience)
-        directory = Directory(shipped_table(), self.env, client)
-        self._stack.push_async_callback(directory.close)
-        self.parts = Parts(identity, directory, Relay(client), self.record, heartbeat_s=self.heartbeat_s)
+        self._login = Login.from_env(self.env, hub, self.hub_api)
+        entra = EntraIdentity(hub, self.env)
+        stack.push_async_callback(entra.close)
+        client = UpstreamClient(outer, patience, entra.token)
+        directory = Directory(self.env, client, Path(self.table_file) if self.table_file else None)
+        stack.push_async_callback(directory.close)
+        metrics = Metrics(lambda: relay.gates)
+        relay = Relay(client, lambda row, outcome: metrics.tried(row.name, outcome))
+        stack.callback(relay.close)
+        self.parts = Parts(
+            identity, directory, relay, metrics, Classifier.shipped(), self.record, heartbeat_s=self.heartbeat_s
+        )
+        if self.ledger and self.spool_dir:
+            take = import_item(self.ledger)
+            spool = Spool(Path(self.spool_dir), take, lost=metrics.ledger_lost.inc)
+            spool.open()
+            metrics.ledger_waiting.set_function(lambda: spool.waiting)
+            stack.push_async_callback(spool.close)
+            self._spool = spool
         await directory.open()
-        return self._listen()
 
     async def close(self) -> None:
         """Take no new requests, let answers under way finish for ``drain_s`` at most, and stop."""
+        if self.parts.draining:
+            return
         self.parts.draining = True
         self._server.stop()
-        if self.parts.tasks:
-            self.log.info("waiting for %d answers to finish", len(self.parts.tasks))
-            await asyncio.wait(set(self.parts.tasks), timeout=self.drain_s)
-        for task in set(self.parts.tasks):
+        if self.parts.works:
+            self.log.info("waiting for %d answers to finish", len(self.parts.works))
+            await asyncio.wait(set(self.parts.works), timeout=self.drain_s)
+        for task in set(self.parts.works):
             task.cancel()
         await self._server.close_all_connections()
         await self._stack.aclose()
 
+    async def reload(self) -> None:
+        """Read the table file again without touching a request under way; a wrong one is logged and changes nothing."""
+        try:
+            await self.parts.directory.reload()
+        except ConfigurationError as error:
+            self.log.error("the table stays as it was: %s", error)
+        else:
+            self.parts.relay.keep(row.name for row in self.parts.directory.table.deployments)
+            self.log.info("the table was read again")
+
     def record(self, record: wire.UsageRecord) -> None:
         """Take note of what an answered request used."""
+        self.parts.metrics.answered(record)
+        if self._spool is not None:
+            self._spool.add(record)
         if self.sink is not None:
             self.sink(record)
         if self.verbose:
@@ -146,9 +212,11 @@ class Gateway(Application):
             )
 
     def _listen(self) -> str:
+        pages = admin_routes(re.escape(self.prefix), self.parts, self._login) if self._login else []
         application = web.Application(
-            routes(self.prefix, self.parts),
+            [*pages, *routes(self.prefix, self.parts)],
             log_function=lambda handler: None,
+            cookie_secret=cookie_secret(self._login),
         )
         parts = urlsplit(self.url)
         address = parts.hostname or "127.0.0.1"
@@ -156,7 +224,7 @@ class Gateway(Application):
             application,
             max_body_size=4 * BODY_LIMIT,
             max_header_size=64 * 1024,
-            body_timeout=120,
+            # Seconds a kept-alive connection may idle, and headers may take to arrive.
             idle_connection_timeout=120,
         )
         sockets = netutil.bind_sockets(parts.port or 0, address)
@@ -172,8 +240,22 @@ class Gateway(Application):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await self.open()
+        # What is here now stays: the garbage collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
+        reloads: set[asyncio.Task[None]] = set()
+        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(self.reload())))
         await stop.wait()
         await self.close()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where it is installed: the same behaviour for less CPU."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from neuralinverse_hub.gateway.errors import BadRequest
 from neuralinverse_hub.gateway.meter import estimate_tokens
 from neuralinverse_hub.gateway.router import AUTO, Need
 
-__all__ = ["Api", "Ask", "chat_ask", "parse_json"]
+__all__ = ["Api", "Ask", "chat_ask", "completion_ask", "embedding_ask", "parse_json"]
 
 Api = Literal["chat/completions", "completions", "embeddings"]
 
@@ -38,12 +38,19 @@ class Ask:
     answer_tokens: int
     """What the client allows at most; 0: it did not say."""
     choices: int
+    batch: bool
+    """Work that may come later than what a person waits for: ``service_tier`` is ``flex``."""
     question: str
     """The newest words of the person: what ``auto`` decides by."""
+    context: str = ""
+    """What was said before that, newest last, cut to what ``auto`` looks at."""
 
     def upstream_body(self, deployment: str) -> dict[str, Any]:
         """The body for an upstream that calls the model ``deployment``: usage is always asked for."""
         body = {**self.body, "model": deployment}
+        if self.batch:
+            # Ours to honour; few upstreams know the word.
+            del body["service_tier"]
         if self.stream:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return body
@@ -78,6 +85,7 @@ def chat_ask(body: dict[str, Any]) -> Ask:
     needs: set[Need] = {"chat"}
     tokens = 0
     question = ""
+    turns: list[str] = []
     blank = True
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
@@ -96,8 +104,9 @@ def chat_ask(body: dict[str, Any]) -> Ask:
                 needs.add("vision")
         said = "\n".join(words)
         tokens += estimate_tokens(said) + 3
-        if role == "user":
-            question = said or question
+        if said and role in {"user", "assistant"}:
+            turns.append(said)
+            question = said if role == "user" else question
         # What counts is the newest message: a system prompt before an empty question is still an empty question.
         blank = not (said.strip() or "vision" in needs or message.get("tool_calls") or role in {"tool", "function"})
     if blank:
@@ -109,10 +118,50 @@ def chat_ask(body: dict[str, Any]) -> Ask:
     format_ = body.get("response_format")
     if isinstance(format_, dict) and format_.get("type") in {"json_object", "json_schema"}:
         needs.add("json")
-    return _ask("chat/completions", body, needs, tokens, question)
+    # Enough of what was said before to know what "make it faster" means.
+    context = "\n".join(turn[:500] for turn in turns[-5:-1])
+    return _ask("chat/completions", body, needs, tokens, question, context)
 
 
-def _ask(api: Api, body: dict[str, Any], needs: set[Need], tokens: int, question: str) -> Ask:
+def completion_ask(body: dict[str, Any]) -> Ask:
+    """The ask of a completions body: plain text to continue. Raises `BadRequest` naming the member that is wrong."""
+    texts = _texts(body, "prompt")
+    question = "\n".join(texts)
+    if not question.strip():
+        raise BadRequest("the prompt is empty; send the text to continue", param="prompt")
+    suffix = body.get("suffix")
+    if suffix is not None and not isinstance(suffix, str):
+        raise BadRequest(f"'suffix' must be a string, not {_kind(suffix)}", param="suffix")
+    tokens = sum(estimate_tokens(text) for text in [*texts, suffix or ""])
+    return _ask("completions", body, {"completions"}, tokens, question)
+
+
+def embedding_ask(body: dict[str, Any]) -> Ask:
+    """The ask of an embeddings body. Raises `BadRequest` naming the member that is wrong."""
+    value = body.get("input")
+    if isinstance(value, list) and value and all(isinstance(each, int | list) for each in value):
+        # Already tokens: one list of them, or several.
+        lists = value if isinstance(value[0], list) else [value]
+        if not all(
+            isinstance(token, int) for tokens in lists for token in (tokens if isinstance(tokens, list) else [""])
+        ):
+            raise BadRequest("'input' must be a string, a list of strings, or lists of tokens", param="input")
+        return _ask("embeddings", body, {"embeddings"}, sum(map(len, lists)), "")
+    texts = _texts(body, "input")
+    if not all(text.strip() for text in texts):
+        raise BadRequest("'input' contains an empty text; leave it out", param="input")
+    return _ask("embeddings", {**body, "stream": None}, {"embeddings"}, sum(map(estimate_tokens, texts)), "")
+
+
+def _texts(body: dict[str, Any], name: str) -> list[str]:
+    value = body.get(name)
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise BadRequest(f"'{name}' must be a string or a list of strings, not {_kind(value)}", param=name)
+    return texts
+
+
+def _ask(api: Api, body: dict[str, Any], needs: set[Need], tokens: int, question: str, context: str = "") -> Ask:
     model = body.get("model", AUTO)
     if not isinstance(model, str) or not model.strip():
         raise BadRequest(f"'model' must be a string like 'auto', not {_kind(model)}", param="model")
@@ -138,7 +187,9 @@ def _ask(api: Api, body: dict[str, Any], needs: set[Need], tokens: int, question
         prompt_tokens=tokens,
         answer_tokens=limit,
         choices=choices,
+        batch=body.get("service_tier") == "flex",
         question=question,
+        context=context,
     )
 
 

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the hub's user (or service) name, the workspace the token belongs to, and whether they administer."""
+    """Who asks: the hub's user (or service) name, the workspace the token belongs to, and whether they see what operators see."""
 
     person: str
     workspace: str
@@ -80,7 +80,8 @@ def caller_from(user: dict[str, Any], service: str) -> Caller:
         )
     servers = sorted(scope.partition("=")[2] for scope in scopes if scope.startswith("access:servers!server="))
     workspace = servers[0].partition("/")[2] if len(servers) == 1 else ""
-    admin = bool(user.get("admin")) or "admin:users" in scopes
+    # A service's token was made by whoever runs the hub: their monitoring, for one.
+    admin = bool(user.get("admin")) or user.get("kind") == "service" or bool(scopes & {"admin-ui", "admin:users"})
     return Caller(str(user.get("name") or "unknown"), workspace or wire.DEFAULT_WORKSPACE, admin)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -20,15 +20,18 @@ from neuralinverse_hub.gateway.errors import ConfigurationError
 from neuralinverse_hub.gateway.router import AUTO, Deployment, Model, Need, Price, Table, Upstream
 from neuralinverse_hub.gateway.tasks import TASKS
 
-__all__ = ["ADVICE", "explicit_rows", "parse_table", "safe_url", "shipped_table", "stand_in_row", "stand_ins"]
+__all__ = ["ADVICE", "explicit_rows", "parse_table", "safe_url", "shipped_rows", "stand_in_row", "stand_ins"]
 
 ADVICE: Final = (
     "in the operator's .env set AZURE_AI_ENDPOINT and AZURE_AI_API_KEY (Azure AI Foundry), "
     "or OPENAI_UPSTREAM_URL (any OpenAI-compatible server), or start Ollama on this machine"
 )
 
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
+"""What rows may be called: their names stand in URLs and headers."""
 EVERYTHING: Final[frozenset[Need]] = frozenset(get_args(Need))
 DEMO_WINDOW: Final = 8192
+LEGACY_VERSION: Final = "2024-05-01-preview"
 OLLAMA_DEFAULT: Final = "127.0.0.1:11434"
 UNKNOWN_WINDOW: Final = 131_072
 """Assumed of a server that does not say; it refuses what is too long for it by itself."""
@@ -39,10 +42,10 @@ _METADATA_ADDRESSES: Final = frozenset(
 )
 
 
-def shipped_table() -> Table:
-    """Tasks, models, prices and retirements as this version ships them; no deployments yet."""
+def shipped_rows() -> dict[str, Any]:
+    """Tasks, models, prices and retirements as this version ships them, in their JSON form."""
     text = resources.files("neuralinverse_hub.gateway").joinpath("table.json").read_text("utf-8")
-    return parse_table(json.loads(text))
+    return cast("dict[str, Any]", json.loads(text))
 
 
 def parse_table(data: Mapping[str, Any]) -> Table:
@@ -58,6 +61,8 @@ def parse_table(data: Mapping[str, Any]) -> Table:
                     f"table: task {task!r} names an unknown model {name!r}; known: {', '.join(models)}"
                 )
     for model in models.values():
+        if not NAME.fullmatch(model.name):
+            raise ConfigurationError(f"table: a model may not be called {model.name!r}: use letters, digits and ._:/-")
         if model.name in (AUTO, *TASKS):
             raise ConfigurationError(f"table: a model may not be called {model.name!r}: that is a task")
         if model.successor is not None and model.successor not in models:
@@ -85,7 +90,12 @@ def stand_ins(table: Table, env: Mapping[str, str]) -> tuple[Deployment, ...]:
             key=_setting(env, "NEURALINVERSE_DEMO_MODEL_KEY"),
         )
         rows.append(
-            replace(_stand_in(table, demo, rank=30, window=DEMO_WINDOW), can=frozenset({"chat", "completions"}))
+            replace(
+                _stand_in(table, demo, rank=30, window=DEMO_WINDOW),
+                can=frozenset({"chat", "completions"}),
+                # It answers one request at a time, first come first served: the queue is better here, where it is fair.
+                at_once=1,
+            )
         )
     return tuple(rows)
 
@@ -136,14 +146,35 @@ def _azure(table: Table, env: Mapping[str, str]) -> tuple[Deployment, ...]:
         if key:
             raise ConfigurationError("AZURE_AI_API_KEY is set but AZURE_AI_ENDPOINT is not; set both")
         return ()
-    if not key:
-        raise ConfigurationError("AZURE_AI_ENDPOINT is set but AZURE_AI_API_KEY is not; set both")
-    upstream = Upstream("azure", "azure", azure_base("AZURE_AI_ENDPOINT", endpoint), key=key, key_header="api-key")
+    entra = not key and uses_entra(env)
+    if not key and not entra:
+        raise ConfigurationError(
+            "AZURE_AI_ENDPOINT is set but AZURE_AI_API_KEY is not; set both, or AZURE_AI_AUTH=entra for Entra ID"
+        )
+    legacy = bool(_setting(env, "AZURE_AI_LEGACY_API"))
+    base = legacy_base("AZURE_AI_ENDPOINT", endpoint) if legacy else azure_base("AZURE_AI_ENDPOINT", endpoint)
+    query = f"?api-version={LEGACY_VERSION}" if legacy else ""
+    upstream = Upstream("azure", "azure", base, key=key, key_header="api-key", entra=entra, query=query)
     named = _deployments(table, _setting(env, "AZURE_AI_DEPLOYMENTS") or "")
     return tuple(
         Deployment(name=f"azure/{deployment}", upstream=upstream, deployment=deployment, models=frozenset({model}))
         for model, deployment in _with_usual_names(table, named).items()
     )
+
+
+def uses_entra(env: Mapping[str, str]) -> bool:
+    """Whether Azure is to be asked with Entra ID: said so, or a client's identity is set and no key is."""
+    if (how := _setting(env, "AZURE_AI_AUTH")) is not None:
+        if how.lower() not in {"entra", "key"}:
+            raise ConfigurationError(f"AZURE_AI_AUTH={how!r}: 'entra' and 'key' are possible")
+        return how.lower() == "entra"
+    return any(_setting(env, name) for name in ("AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE"))
+
+
+def legacy_base(setting: str, endpoint: str) -> str:
+    """The base of Azure's older model inference API, which Microsoft has deprecated: ``https://<resource>…/models/``."""
+    base = safe_url(setting, endpoint)
+    return base if urlsplit(base).path.endswith("/models/") else f"{base}models/"
 
 
 def azure_base(setting: str, endpoint: str) -> str:
@@ -250,12 +281,17 @@ def _model(name: str, row: Any) -> Model:
             title=str(row["title"]),
             window=int(row["window"]),
             can=can,
-            prices=tuple(sorted((_price(price) for price in row.get("prices", ())), key=lambda price: price.since)),
+            prices=model_prices(row.get("prices", ())),
             retires=date.fromisoformat(row["retires"]) if row.get("retires") else None,
             successor=row.get("successor"),
         )
     except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
         raise ConfigurationError(f"table: model {name!r} is not right: {type(error).__name__} {error}") from error
+
+
+def model_prices(rows: Iterable[Mapping[str, Any]]) -> tuple[Price, ...]:
+    """Prices in the order of their dates. Raises what `Decimal` and `date` raise."""
+    return tuple(sorted(map(_price, rows), key=lambda price: price.since))
 
 
 def _price(row: Mapping[str, Any]) -> Price:

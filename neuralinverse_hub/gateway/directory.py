@@ -1,6 +1,7 @@
 """Which deployments there are right now: the operator's, or the stand-ins of this machine that answer.
 
-Asks local servers what they serve, at the start, every ``LOOK_S`` seconds, and at once when a request finds nothing.
+Asks local servers what they serve, at the start, every ``LOOK_S`` seconds, and at once when a request finds nothing;
+reads the table file again when it changed. Requests under way keep the rows they began with.
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
-from neuralinverse_hub.gateway.catalogue import ADVICE, explicit_rows, stand_in_row, stand_ins
-from neuralinverse_hub.gateway.router import Deployment, Table
+from neuralinverse_hub.gateway.catalogue import ADVICE, explicit_rows, shipped_rows, stand_in_row, stand_ins
+from neuralinverse_hub.gateway.errors import ConfigurationError
+from neuralinverse_hub.gateway.router import Deployment
+from neuralinverse_hub.gateway.tablefile import read_table
 from neuralinverse_hub.gateway.upstreams import Failed, UpstreamClient
 
 __all__ = ["Directory"]
 
 LOOK_S: Final = 20.0
 PROBE_S: Final = 2.0
+WARN_BEFORE: Final = timedelta(days=30)
 
 log = logging.getLogger(__name__)
 
@@ -26,21 +32,54 @@ log = logging.getLogger(__name__)
 class Directory:
     """The routing table with the deployments that exist now. ``table`` is replaced as a whole, never changed."""
 
-    def __init__(self, base: Table, env: Mapping[str, str], client: UpstreamClient) -> None:
-        self._base = base
+    def __init__(self, env: Mapping[str, str], client: UpstreamClient, file: Path | None = None) -> None:
+        self._env = env
         self._client = client
-        self._explicit = explicit_rows(base, env)
-        # Where an operator named an upstream, a stand-in must not answer in its place.
-        self._rows = self._explicit or stand_ins(base, env)
+        self._file = file
+        self._file_version: object = None
+        self._warned: object = None
         self._looking: asyncio.Task[None] | None = None
         self._forever: asyncio.Task[None] | None = None
-        self.table = replace(base, deployments=tuple(row for row in self._explicit if row.deployment))
+        self._read()
 
     async def open(self) -> None:
         """Look once, then keep looking in the background."""
         await self.look()
-        if any(not row.deployment for row in self._rows):
-            self._forever = asyncio.create_task(self._keep_looking())
+        self._warn()
+        self._forever = asyncio.create_task(self._keep_looking())
+
+    async def reload(self) -> None:
+        """Read the table file again; a table that is not right changes nothing. Raises `ConfigurationError`."""
+        self._read()
+        await self.look()
+
+    def retirements(self, within: timedelta = WARN_BEFORE) -> list[str]:
+        """A sentence for every model that is deployed and retired, or retires soon."""
+        today = datetime.now(UTC).date()
+        sentences = []
+        deployed = {name for row in self.table.deployments if not row.stand_in for name in row.models}
+        for model in self.table.models.values():
+            if model.name in deployed and model.retires and model.retires <= today + within:
+                word = "retired" if model.retires <= today else "retires"
+                after = f"; its successor is {model.successor}" if model.successor else "; the table names no successor"
+                sentences.append(f"{model.name} {word} on {model.retires}{after}")
+        return sentences
+
+    def _read(self) -> None:
+        base, rows = read_table(shipped_rows(), self._file, self._env)
+        explicit = (*rows, *explicit_rows(base, self._env))
+        self._base = base
+        # Where an operator named an upstream, a stand-in must not answer in its place.
+        self._rows = explicit or stand_ins(base, self._env)
+        self.table = replace(base, deployments=tuple(row for row in explicit if row.deployment))
+        self._file_version = self._version()
+
+    def _version(self) -> object:
+        try:
+            stat = self._file.stat() if self._file else None
+        except OSError:
+            return self._file_version
+        return stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
     async def close(self) -> None:
         """Stop looking."""
@@ -59,10 +98,25 @@ class Directory:
         while True:
             await asyncio.sleep(LOOK_S)
             try:
-                await self.look()
+                if self._version() != self._file_version:
+                    log.info("the table file changed; reading it again")
+                    self._file_version = self._version()
+                    self._read()
+                if any(not row.deployment for row in self._rows):
+                    await self.look()
+                self._warn()
+            except ConfigurationError as error:
+                log.error("the table stays as it was: %s", error)
             except Exception:
                 # The loop must survive anything; the next look may do better.
                 log.exception("looking for upstreams failed")
+
+    def _warn(self) -> None:
+        today = datetime.now(UTC).date()
+        if today != self._warned:
+            self._warned = today
+            for sentence in self.retirements():
+                log.warning("%s", sentence)
 
     async def _look(self) -> None:
         found = await asyncio.gather(*(self._ask(row) for row in self._rows))

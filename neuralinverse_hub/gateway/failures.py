@@ -41,6 +41,9 @@ def failure_from(status: int, headers: Mapping[str, str], body: bytes, *, now: d
     error = _error_in(body)
     code = str(error.get("code") or "")
     wait = retry_after(headers, now=now)
+    if status == 429 and code == "insufficient_quota":
+        # The account is out of money: waiting does not help.
+        return Failure("misconfigured", "has no credit left (answered 429 insufficient_quota)")
     if status == 429:
         return Failure("busy", "is busy (429)", wait)
     if status in (408, 409) or status >= 500:

@@ -1,4 +1,4 @@
-"""HTTP in, status out. Each handler names what it needs, checks the caller, and leaves all deciding to pure modules."""
+"""The gateway's addresses: what each takes and gives. Everything they share is in `edge`, all deciding in pure modules."""
 
 from __future__ import annotations
 
@@ -7,46 +7,34 @@ import json
 import logging
 import re
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from tornado import iostream, web
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway import sse
-from neuralinverse_hub.gateway.asks import Ask, chat_ask, parse_json
-from neuralinverse_hub.gateway.auth import Caller, HubIdentity, bearer
-from neuralinverse_hub.gateway.directory import Directory
-from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NoUpstream, ShuttingDown, TooLarge
-from neuralinverse_hub.gateway.meter import usd
-from neuralinverse_hub.gateway.relay import Answer, Relay
-from neuralinverse_hub.gateway.router import AUTO, Route, Table, route
-from neuralinverse_hub.gateway.stream import as_events
-from neuralinverse_hub.gateway.tasks import TASKS, classify
+from neuralinverse_hub.gateway import metrics, sse
+from neuralinverse_hub.gateway.answers import Answer
+from neuralinverse_hub.gateway.asks import Ask, chat_ask, completion_ask, embedding_ask
+from neuralinverse_hub.gateway.edge import ApiHandler, Parts
+from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NotAllowed, NoUpstream, UnknownModel
+from neuralinverse_hub.gateway.meter import Usage, usd
+from neuralinverse_hub.gateway.relay import Journey
+from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of
+from neuralinverse_hub.gateway.router import AUTO, Route, Table, Way, route
+from neuralinverse_hub.gateway.stream import as_events, compact
+from neuralinverse_hub.gateway.tasks import TASKS, Classifier, Decision
 
-__all__ = ["Parts", "routes"]
+__all__ = ["routes"]
 
-BODY_LIMIT: Final = 32 * 1024 * 1024
-"""Bytes a request's body may have: room for a few images."""
-
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-
-@dataclass(slots=True)
-class Parts:
-    """What the handlers work with, put together by the app."""
-
-    identity: HubIdentity
-    directory: Directory
-    relay: Relay
-    record: Callable[[wire.UsageRecord], None]
-    heartbeat_s: float = 3.0
-    draining: bool = False
-    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+UNREAD_S: Final = 120
+"""Seconds a streaming client may leave what was sent to it unread."""
+NOTICE: Final = "X-NeuralInverse-Notice"
+"""What the person should know about the answer: a retired model's successor, a fallback."""
 
 
 def routes(prefix: str, parts: Parts) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
@@ -54,179 +42,120 @@ def routes(prefix: str, parts: Parts) -> list[tuple[str, type[web.RequestHandler
     base = re.escape(prefix)
     given = {"parts": parts}
     return [
-        (rf"{base}v1/chat/completions/?", ChatHandler, given),
+        (rf"{base}v1/chat/completions/?", AnswerHandler, {**given, "read": chat_ask}),
+        (rf"{base}v1/completions/?", AnswerHandler, {**given, "read": completion_ask}),
+        (rf"{base}v1/embeddings/?", AnswerHandler, {**given, "read": embedding_ask}),
+        (rf"{base}v1/responses/?", ResponsesHandler, {**given, "read": chat_ask}),
         (rf"{base}v1/models/?", ModelsHandler, given),
         (rf"{base}v1/models/(.+)", ModelsHandler, given),
-        (rf"{base}(?:healthz)", HealthHandler, given),
+        (rf"{base}(healthz|readyz)", HealthHandler, given),
+        (rf"{base}metrics", MetricsHandler, given),
         (r".*", UnknownHandler, given),
     ]
 
 
-@web.stream_request_body
-class ApiHandler(web.RequestHandler):
-    """Identity before the body is read, OpenAI-shaped errors, and an end for what the client left behind."""
+class AnswerHandler(ApiHandler):
+    """``POST v1/chat/completions``, ``v1/completions`` and ``v1/embeddings``: a body in, a model's answer out."""
 
-    identified: ClassVar[bool] = True
-    parts: Parts
-
-    def initialize(self, parts: Parts) -> None:
-        self.parts = parts
-        self.caller = Caller("", "")
-        self.request_id = uuid.uuid4().hex
-        self._body = bytearray()
-        self._too_large = False
-        self._work: asyncio.Task[Any] | None = None
-        self._left = False
-
-    async def prepare(self) -> None:
-        # The error of an unknown address must not depend on who asks, nor tell anything to nobody.
-        if not self.identified:
-            return
-        self.caller = await self.parts.identity.caller(bearer(self.request.headers.get("Authorization")))
-
-    def data_received(self, chunk: bytes) -> None:
-        # A body that is too large is read to its end and thrown away, so that the client gets to read the answer.
-        if len(self._body) + len(chunk) > BODY_LIMIT:
-            self._too_large = True
-            self._body.clear()
-        if not self._too_large:
-            self._body += chunk
-
-    def set_default_headers(self) -> None:
-        self.clear_header("Server")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Content-Type-Options", "nosniff")
-
-    def body_json(self) -> dict[str, Any]:
-        """The request's JSON object."""
-        if self._too_large:
-            raise TooLarge(f"the request has more than {BODY_LIMIT // 2**20} MB; send less text or smaller images")
-        return parse_json(bytes(self._body))
-
-    def answer_json(self, value: Any, status: int = 200) -> None:
-        """Finish with ``value`` as JSON."""
-        self.set_status(status)
-        self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-
-    async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``, which is cancelled when the client leaves."""
-        self._work = task = asyncio.create_task(work)
-        self.parts.tasks.add(task)
-        task.add_done_callback(self.parts.tasks.discard)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if self._left:
-                raise web.Finish from None
-            raise
-
-    def on_connection_close(self) -> None:
-        self._left = True
-        if self._work is not None:
-            self._work.cancel()
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None))[1]
-        if isinstance(error, GatewayError):
-            self.set_status(error.status)
-            if not error.retry:
-                # The official SDKs retry 5xx by themselves unless they are told that it cannot help.
-                self.set_header("x-should-retry", "false")
-            self.answer_json(error.body(), error.status)
-            return
-        reason = self._reason if isinstance(error, web.HTTPError) else "the gateway failed; its log says more"
-        shown = GatewayError(f"{status_code}: {reason} (request {self.request_id})")
-        if status_code < 500:
-            shown.type = "invalid_request_error"
-        self.answer_json(shown.body(), status_code)
-
-    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if isinstance(value, GatewayError):
-            log.info("%s %s %s: %s", self.request_id, self.caller.person, value.status, value.code or value.type)
-        else:
-            super().log_exception(typ, value, tb)
-
-
-class ChatHandler(ApiHandler):
-    """``POST v1/chat/completions``."""
+    def initialize(self, parts: Parts, read: Callable[[dict[str, Any]], Ask]) -> None:  # type: ignore[override]  # tornado passes the route's own arguments
+        super().initialize(parts)
+        self._read = read
+        self._sent = 0
 
     async def post(self) -> None:
-        if self.parts.draining:
-            self.set_header("Connection", "close")
-            raise ShuttingDown("this gateway is shutting down; ask again, another one answers")
-        ask = chat_ask(self.body_json())
+        self.refuse_while_draining()
+        ask = self.read_ask()
         path = await self._route(ask)
         await self.while_connected(self._answer(ask, path))
 
+    def read_ask(self) -> Ask:
+        """The ask in the body."""
+        return self._read(self.body_json())
+
+    def whole(self, answer: Answer) -> bytes:
+        """A whole answer as this address gives it."""
+        return answer.body or compact(answer.whole)
+
+    def event(self, piece: bytes) -> bytes:
+        """Some events of a stream as this address gives them."""
+        return piece
+
     async def _route(self, ask: Ask) -> Route:
+        directory = self.parts.directory
         try:
-            return find_route(self.parts.directory.table, ask)
+            return find_route(directory.table, self.parts.classifier, ask)
         except NoUpstream:
             # A model that was started a second ago should be found now and not in a while.
-            await self.parts.directory.look()
-            return find_route(self.parts.directory.table, ask)
+            await directory.look()
+            return find_route(directory.table, self.parts.classifier, ask)
 
     async def _answer(self, ask: Ask, path: Route) -> None:
         started = time.monotonic()
-        for note in path.notes:
-            log.warning("%s: %s", self.request_id, note)
-        answer = await self._heartbeat_until(self.parts.relay.answer(ask, path, self._trace()), ask)
-        first = time.monotonic() - started
-        status: Literal["complete", "partial"] = "partial"
+        journey = Journey()
+        work = self.parts.relay.answer(ask, path, self.caller.person, self.trace(), journey)
         try:
-            if not self._headers_written:
-                self._disclose(path, answer)
-            else:
-                self.write(sse.comment(f"answered by {answer.way.deployment.name}"))
+            answer = await (self._with_heartbeats(work, journey) if ask.stream else work)
+        except BaseException as error:
+            self._record_nothing(path, journey, ask, time.monotonic() - started, error)
+            raise
+        first = time.monotonic() - started
+        try:
+            self._disclose(path, answer)
             await self._send(ask, answer)
-            status = "complete" if answer.complete else "partial"
         except iostream.StreamClosedError:
             pass
+        except TimeoutError:
+            log.info("%s: the client did not read for %d s", self.request_id, UNREAD_S)
+            self.detach().close()
+            raise web.Finish from None
         finally:
             answer.close()
-            self._record(path, answer, status, first, time.monotonic() - started)
+            self._record(path, answer, first, time.monotonic() - started)
         if not self._finished:
             self.finish()
 
     async def _send(self, ask: Ask, answer: Answer) -> None:
         if not ask.stream:
-            assert answer.whole is not None
             self.set_header("Content-Type", "application/json")
-            self.write(json.dumps(answer.whole, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+            self.write(self.whole(answer))
             return
         self._begin_events()
         if answer.whole is not None:
-            self.write(as_events(answer.whole, wants_usage=ask.wants_usage))
+            self.write(self.event(as_events(answer.whole, wants_usage=ask.wants_usage)))
             return
-        async for piece in answer.pieces():
-            self.write(piece)
-            await self.flush()
+        async with aclosing(answer.pieces()) as pieces:
+            async for piece in pieces:
+                self.write(self.event(piece))
+                if not (sent := self.flush()).done():
+                    # A client that stops reading must not keep its place for ever.
+                    async with asyncio.timeout(UNREAD_S):
+                        await sent
 
-    async def _heartbeat_until(self, work: Awaitable[T], ask: Ask) -> T:
-        """The result of ``work``; a client that waits for a stream meanwhile gets comments that keep it waiting."""
-        if not ask.stream:
-            return await work
-        task = asyncio.ensure_future(work)
+    async def _with_heartbeats(self, work: Coroutine[Any, Any, Answer], journey: Journey) -> Answer:
+        """The answer that ``work`` gives; meanwhile the client gets comments that keep it waiting and say for what."""
+        task = asyncio.create_task(work)
         try:
-            while True:
-                done, _ = await asyncio.wait({task}, timeout=self.parts.heartbeat_s)
-                if done:
-                    break
+            while not (await asyncio.wait({task}, timeout=self.parts.heartbeat_s))[0]:
                 self._begin_events()
-                self.write(sse.comment("busy, you are next"))
+                self.write(waiting_comment(journey.place()))
                 await self.flush()
+        except BaseException:
+            # The client left, perhaps in the moment the answer came: then nobody else will close it.
+            task.cancel()
+            (result,) = await asyncio.gather(task, return_exceptions=True)
+            if isinstance(result, Answer):
+                result.close()
+            raise
+        try:
             return task.result()
         except GatewayError as error:
             if not self._headers_written:
                 raise
-            self.write(sse.event(json.dumps(error.body()).encode()))
+            # The status is sent: what is left is an event, which the official SDKs raise as an error too.
+            self.parts.metrics.failed(error.code or error.type)
+            self.write(self.event(sse.event(json.dumps(error.body()).encode())))
             self.finish()
             raise web.Finish from error
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
 
     def _begin_events(self) -> None:
         if not self._headers_written:
@@ -234,31 +163,52 @@ class ChatHandler(ApiHandler):
             self.set_header("X-Accel-Buffering", "no")
 
     def _disclose(self, path: Route, answer: Answer) -> None:
-        self.set_header(wire.HEADER_TASK, path.task)
-        self.set_header(wire.HEADER_REASON, path.reason)
-        self.set_header(wire.HEADER_MODEL, answer.way.model.name)
-        self.set_header(wire.HEADER_UPSTREAM, answer.way.deployment.name)
-        self.set_header("x-request-id", self.request_id)
-        if path.notes:
-            self.set_header("X-NeuralInverse-Notice", "; ".join(path.notes))
-
-    def _trace(self) -> dict[str, str]:
-        """The headers that go on to the upstream: the trace, if it is one, and nothing else of the client's."""
-        parent = self.request.headers.get("traceparent", "")
-        return (
-            {"traceparent": parent}
-            if re.fullmatch(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", parent)
-            else {}
-        )
-
-    def _record(
-        self, path: Route, answer: Answer, status: Literal["complete", "partial"], first: float, duration: float
-    ) -> None:
-        usage = answer.usage
-        if usage is None:
+        shown = {
+            wire.HEADER_TASK: path.task,
+            wire.HEADER_REASON: path.reason,
+            wire.HEADER_MODEL: answer.way.model.name,
+            wire.HEADER_UPSTREAM: answer.way.deployment.name,
+        }
+        notes = list(path.notes)
+        first = path.ways[0]
+        if answer.way.model is not first.model:
+            notes.append(f"{first.model.name} could not answer in time; {answer.way.model.name} did")
+        if notes:
+            shown[NOTICE] = "; ".join(notes)
+            log.warning("%s: %s", self.request_id, shown[NOTICE])
+        if self._headers_written:
+            self.write(sse.comment(" ".join(f"{name}={value}" for name, value in shown.items())))
             return
+        for name, value in shown.items():
+            self.set_header(name, value)
+
+    def _record(self, path: Route, answer: Answer, first: float, duration: float) -> None:
+        assert answer.usage is not None
+        status: Literal["complete", "partial"] = "complete" if answer.complete else "partial"
+        self._hand_over(path, answer.way, answer.usage, status, first, duration, answer.retries)
+
+    def _record_nothing(self, path: Route, journey: Journey, ask: Ask, duration: float, error: BaseException) -> None:
+        """The record of a request that got no answer, if an upstream was asked at all.
+
+        A client that left while the upstream was at work is billed for its prompt all the same; a failure is free.
+        """
+        if journey.way is None:
+            return
+        left = isinstance(error, asyncio.CancelledError)
+        usage = Usage(ask.prompt_tokens if left else 0, 0, exact=False)
+        self._hand_over(path, journey.way, usage, "partial" if left else "failed", None, duration, journey.retries)
+
+    def _hand_over(
+        self,
+        path: Route,
+        way: Way,
+        usage: Usage,
+        status: Literal["complete", "partial", "failed"],
+        first: float | None,
+        duration: float,
+        retries: int,
+    ) -> None:
         at = datetime.now(UTC)
-        way = answer.way
         self.parts.record(
             wire.UsageRecord(
                 request_id=self.request_id,
@@ -277,9 +227,28 @@ class ChatHandler(ApiHandler):
                 first_token_s=first,
                 duration_s=duration,
                 status=status,
-                retries=answer.retries,
+                retries=retries,
             )
         )
+
+
+class ResponsesHandler(AnswerHandler):
+    """``POST v1/responses``: the same answers in the Responses API's clothes."""
+
+    def read_ask(self) -> Ask:
+        self._asked = self.body_json()
+        body = chat_body(self._asked)
+        if body.get("stream"):
+            body["stream_options"] = {"include_usage": True}
+        self._stream = ResponseStream(self._asked, self.request_id, int(time.time()))
+        return self._read(body)
+
+    def whole(self, answer: Answer) -> bytes:
+        assert answer.whole is not None
+        return compact(response_of(answer.whole, self._asked, self.request_id, int(time.time())))
+
+    def event(self, piece: bytes) -> bytes:
+        return self._stream.feed(piece)
 
 
 class ModelsHandler(ApiHandler):
@@ -294,17 +263,35 @@ class ModelsHandler(ApiHandler):
         elif name in cards:
             self.answer_json(cards[name])
         else:
-            raise web.HTTPError(404, reason="no such model")
+            raise UnknownModel(f"no model or task {name[:100]!r}; known: {', '.join(cards)}", param="model")
 
 
 class HealthHandler(web.RequestHandler):
-    """``GET healthz``: the process runs. Says nothing else, to anyone."""
+    """``GET healthz``: the process runs. ``GET readyz``: new requests are welcome, and something could answer them."""
 
     def initialize(self, parts: Parts) -> None:
         self.parts = parts
 
-    def get(self) -> None:
-        self.finish({"status": "ok"})
+    def get(self, which: str) -> None:
+        if which == "healthz":
+            self.finish({"status": "ok"})
+            return
+        table = self.parts.directory.table
+        if self.parts.draining or not table.deployments:
+            self.set_status(503)
+            self.finish({"status": "draining" if self.parts.draining else "no upstream"})
+            return
+        self.finish({"status": "ready", "deployments": len(table.deployments)})
+
+
+class MetricsHandler(ApiHandler):
+    """``GET metrics`` for Prometheus, with the token of a hub service or an administrator."""
+
+    async def get(self) -> None:
+        if not self.caller.admin:
+            raise NotAllowed("metrics are for operators: use the token of a hub service that has the gateway's scope")
+        self.set_header("Content-Type", metrics.CONTENT_TYPE)
+        self.finish(self.parts.metrics.text())
 
 
 class UnknownHandler(ApiHandler):
@@ -318,12 +305,21 @@ class UnknownHandler(ApiHandler):
         raise error
 
 
-def find_route(table: Table, ask: Ask) -> Route:
+def waiting_comment(place: tuple[int, float] | None) -> bytes:
+    """What a waiting client is told: how many are before it and about how long that takes."""
+    if place is None:
+        return sse.comment("asked, waiting for the first word")
+    before, wait_s = place
+    words = "you are next" if before == 0 else f"{before} before you"
+    return sse.comment(f"busy, {words} position={before + 1} wait_s={max(1, round(wait_s))}")
+
+
+def find_route(table: Table, classifier: Classifier, ask: Ask) -> Route:
     """The route of an ask, today."""
     return route(
         table,
         model=ask.model,
-        decide=lambda: classify(ask.question),
+        decide=lambda: classifier.decide(ask.question, ask.context),
         needs=ask.needs,
         prompt_tokens=ask.prompt_tokens,
         answer_tokens=ask.answer_tokens,
@@ -341,7 +337,7 @@ def model_cards(table: Table) -> list[dict[str, Any]]:
             path = route(
                 table,
                 model="general" if name == AUTO else name,
-                decide=lambda: classify(""),
+                decide=lambda: Decision("general", ""),
                 needs=frozenset({"chat"}),
                 prompt_tokens=1,
                 answer_tokens=1,

@@ -1,117 +1,233 @@
-"""The way of one request through its route: ask the ways in order until one begins to answer.
+"""The way of one request through its route: wait for a turn, ask, and go on to the next way until one answers.
 
 The one retry loop of the gateway. Guarantees, each with a test:
 - nothing is tried again once the first byte of an answer went to the client;
-- whoever leaves takes the upstream's request with them;
+- whoever leaves takes the upstream's request, and the place in the queue, with them;
+- a busy upstream (429) makes a request wait or spill over, and never fail;
 - a request fails only when every way is broken, and then the error names each cause.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any
+import logging
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
 
-from neuralinverse_hub.gateway import sse
+from neuralinverse_hub.gateway.answers import Answer
 from neuralinverse_hub.gateway.asks import Ask
-from neuralinverse_hub.gateway.errors import GatewayError, UpstreamRefused, UpstreamsFailed
+from neuralinverse_hub.gateway.balance import SPILL_S, Condition, choose
+from neuralinverse_hub.gateway.errors import UpstreamRefused, UpstreamsFailed
 from neuralinverse_hub.gateway.failures import Failure
-from neuralinverse_hub.gateway.meter import Usage, estimate_tokens
-from neuralinverse_hub.gateway.router import Route, Way
+from neuralinverse_hub.gateway.gate import Gate, Turn
+from neuralinverse_hub.gateway.meter import Usage, estimate_tokens, usage_from
+from neuralinverse_hub.gateway.router import Deployment, Route, Way
 from neuralinverse_hub.gateway.stream import AnswerStream, StreamError, normalise_answer
+from neuralinverse_hub.gateway.turns import Ticket, cost
 from neuralinverse_hub.gateway.upstreams import Failed, Reply, UpstreamClient
 
-__all__ = ["Answer", "Relay"]
+__all__ = ["Journey", "Relay"]
+
+ROUNDS: Final = 3
+"""How often all ways are gone through before a request fails."""
+BACKOFF_S: Final = 0.25
+"""Pause before the second round, doubled for the third, each with jitter."""
+USUAL_ANSWER: Final = 500
+"""Output tokens a request is counted as while it is not known: corrected when it is over."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Answer:
-    """An answer that has begun. Iterate over `pieces` to the end, or `close` it."""
+class Journey:
+    """Where a request is on its way; who waits may look at it."""
 
-    way: Way
-    retries: int
-    whole: dict[str, Any] | None = None
-    """The whole answer when it was not asked as a stream."""
-    usage: Usage | None = None
-    """Exact when the upstream said it, else an estimate; complete when the answer is."""
-    complete: bool = False
-    _stream: AnswerStream | None = None
-    _reply: Reply | None = None
-    _source: AsyncIterator[bytes] | None = None
-    _first: bytes = field(default=b"", repr=False)
-    _prompt_tokens: int = 0
+    turn: Turn | None = None
+    way: Way | None = None
+    """The way that was asked last; None while none was."""
+    retries: int = 0
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """What goes to the client, event by event. A break becomes an error event, then the stream ends."""
-        assert self._stream is not None and self._source is not None
-        yield self._first
-        try:
-            async for piece in self._source:
-                if out := self._stream.feed(piece):
-                    yield out
-            if last := self._stream.end():
-                yield last
-            self.complete = True
-        except StreamError as error:
-            yield sse.event(json.dumps({"error": broken_off(str(error), error.error)}).encode())
-        except Failed as error:
-            yield sse.event(json.dumps({"error": broken_off(f"the model's server {error.failure.cause}")}).encode())
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """End the upstream's request if it still runs, and settle what was used."""
-        if self._stream is not None:
-            output = self._stream.estimated_output()
-            self.usage = self._stream.usage or Usage(self._prompt_tokens, output, exact=False)
-        if self._reply is not None and not self.complete:
-            self._reply.close()
+    def place(self) -> tuple[int, float] | None:
+        """``(how many go before, about how many seconds)`` while it waits for its turn; else None."""
+        if self.turn is None or self.turn.turned.done():
+            return None
+        return self.turn.place()
 
 
 class Relay:
-    """Sends asks along their routes."""
+    """Sends asks along their routes, through one gate per deployment."""
 
-    def __init__(self, client: UpstreamClient) -> None:
+    def __init__(self, client: UpstreamClient, tried: Callable[[Deployment, str], None] | None = None) -> None:
         self._client = client
+        self._tried = tried or (lambda row, outcome: None)
+        self.gates: dict[str, Gate] = {}
 
-    async def answer(self, ask: Ask, route: Route, headers: dict[str, str]) -> Answer:
+    def gate(self, row: Deployment) -> Gate:
+        """The gate of a deployment: one queue and one health, whatever it serves."""
+        gate = self.gates.get(row.name)
+        if gate is None:
+            gate = self.gates[row.name] = Gate(row.name, at_once=row.at_once)
+        return gate
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Forget the gates of deployments that are gone and at rest."""
+        wanted = set(names)
+        for name in [name for name, gate in self.gates.items() if name not in wanted]:
+            if not self.gates[name].in_flight and not self.gates[name].queue:
+                self.gates.pop(name).close()
+
+    def close(self) -> None:
+        """Forget all gates."""
+        for gate in self.gates.values():
+            gate.close()
+
+    async def answer(
+        self, ask: Ask, route: Route, person: str, headers: dict[str, str], journey: Journey | None = None
+    ) -> Answer:
         """The first answer that begins along ``route``. Raises `UpstreamRefused` or `UpstreamsFailed`."""
-        causes: list[str] = []
+        journey = journey or Journey()
+        causes: dict[str, str] = {}
+        hopeless: set[str] = set()
         refusal: UpstreamRefused | None = None
-        for retries, way in enumerate(route.ways):
-            try:
-                return await self._try(ask, way, retries, headers)
-            except Failed as error:
-                failure = error.failure
-            except StreamError as error:
-                failure = Failure("broken", str(error))
-            if failure.kind == "refused" and failure.refusal is not None:
-                raise failure.refusal
-            refusal = refusal or failure.refusal
-            causes.append(f"{way.deployment.name} {failure.cause}")
+        for round_ in range(ROUNDS):
+            if round_:
+                await asyncio.sleep(BACKOFF_S * 2 ** (round_ - 1) * (1 + random.random()))
+            left = [way for way in route.ways if way.deployment.name not in hopeless]
+            while left:
+                way, turn = await self._turn(ask, left, person, journey)
+                if turn is None:
+                    break
+                try:
+                    return await self._try(ask, way, turn, headers, journey, patient=len(left) == 1)
+                except Failed as error:
+                    failure = error.failure
+                except BaseException:
+                    turn.leave()
+                    raise
+                turn.leave()
+                if failure.kind == "busy":
+                    continue
+                if failure.kind == "refused" and failure.refusal is not None:
+                    raise failure.refusal
+                journey.retries += 1
+                refusal = refusal or failure.refusal
+                causes[way.deployment.name] = failure.cause
+                left = [other for other in left if other.deployment.name != way.deployment.name]
+                if failure.kind != "broken":
+                    hopeless.add(way.deployment.name)
         if refusal is not None:
             raise refusal
-        raise UpstreamsFailed(f"no model could answer: {'; '.join(dict.fromkeys(causes))}. Try again in a moment")
+        raise UpstreamsFailed(self._sentence(route, causes))
 
-    async def _try(self, ask: Ask, way: Way, retries: int, headers: dict[str, str]) -> Answer:
-        row = way.deployment
-        reply = await self._client.post(row, ask.api, ask.upstream_body(row.deployment), headers)
+    async def _turn(self, ask: Ask, ways: list[Way], person: str, journey: Journey) -> tuple[Way, Turn | None]:
+        """A way that may be asked now, and the turn at its gate; no turn when the health of none allows one."""
+        likely = cost(ask.prompt_tokens, min(ask.answer_tokens or USUAL_ANSWER, USUAL_ANSWER) * ask.choices)
+        while True:
+            way = choose(ways, self._condition)
+            if way is None:
+                return ways[0], None
+            turn = self.gate(way.deployment).ask(Ticket(person, likely, interactive=not ask.batch))
+            journey.turn = turn
+            while not await self._turned(turn, patient=len(ways) == 1):
+                if choose(ways, self._condition) is not way:
+                    break
+            if turn.turned.done() and self._allowed(way, turn):
+                return way, turn
+            turn.leave()
+
+    async def _turned(self, turn: Turn, *, patient: bool) -> bool:
+        """Wait until it is the turn's turn; False when another way should be looked for meanwhile."""
+        if turn.turned.done():
+            return True
         try:
-            if ask.stream and reply.streams:
-                return await self._begin(ask, way, retries, reply)
-            whole = await reply.json()
+            async with asyncio.timeout(None if patient else SPILL_S):
+                await asyncio.shield(turn.turned)
+        except TimeoutError:
+            return turn.turned.done()
+        except BaseException:
+            turn.leave()
+            raise
+        return True
+
+    def _allowed(self, way: Way, turn: Turn) -> bool:
+        # Its own try is what keeps a breaker from letting others through.
+        breaker = self.gate(way.deployment).breaker
+        return breaker.state(turn.sent_at) != "open"
+
+    def _condition(self, way: Way) -> Condition:
+        gate = self.gate(way.deployment)
+        return Condition(
+            allowed=gate.breaker.allows(gate.clock()),
+            free=gate.free(),
+            wait_s=gate.wait_s(len(gate.queue)),
+            load=(gate.in_flight + 1) / max(way.deployment.weight, 1),
+        )
+
+    async def _try(
+        self, ask: Ask, way: Way, turn: Turn, headers: dict[str, str], journey: Journey, *, patient: bool
+    ) -> Answer:
+        """One answer of one deployment, waiting as long as it is only busy. The turn goes on with the answer."""
+        row = way.deployment
+        body = ask.upstream_body(row.deployment)
+        journey.way = way
+        while True:
+            try:
+                reply = await self._client.post(row, ask.api, body, headers)
+                break
+            except Failed as error:
+                failure = error.failure
+                self._tried(row, failure.kind)
+                if failure.kind != "busy":
+                    if failure.kind in ("broken", "misconfigured"):
+                        turn.failed(
+                            failure.cause, for_good=failure.kind == "misconfigured", wait_s=failure.retry_after_s
+                        )
+                    raise
+                journey.retries += 1
+                turn.refused(failure.retry_after_s)
+                # With another way to go, a long pause here is its chance; else the upstream's word is waited for.
+                wait_s = turn.place()[1]
+                if not patient and wait_s > SPILL_S:
+                    raise
+                if not await self._turned(turn, patient=patient) or not self._allowed(way, turn):
+                    raise
+        try:
+            answer = await self._read(ask, way, turn, reply)
+        except (Failed, StreamError) as error:
+            reply.close()
+            failure = error.failure if isinstance(error, Failed) else Failure("broken", str(error))
+            self._tried(row, failure.kind)
+            turn.failed(failure.cause)
+            raise Failed(failure) from error
         except BaseException:
             reply.close()
             raise
-        if not isinstance(whole, dict) or not isinstance(whole.get("choices"), list):
-            raise Failed(Failure("broken", "answered with something that is no completion"))
-        usage = normalise_answer(whole, label=row.label)
-        answer = Answer(way, retries, whole=whole, complete=True)
-        answer.usage = usage or Usage(ask.prompt_tokens, estimate_tokens(json.dumps(whole["choices"])), exact=False)
+        answer.retries = journey.retries
+        self._tried(row, "answered")
         return answer
 
-    async def _begin(self, ask: Ask, way: Way, retries: int, reply: Reply) -> Answer:
+    async def _read(self, ask: Ask, way: Way, turn: Turn, reply: Reply) -> Answer:
+        if ask.stream and reply.streams:
+            return await self._begin(ask, way, turn, reply)
+        body, whole = await reply.json()
+        listed = "data" if ask.api == "embeddings" else "choices"
+        if not isinstance(whole, dict) or not isinstance(whole.get(listed), list):
+            raise Failed(Failure("broken", "answered with something that is no answer"))
+        turn.answered(remaining=reply.remaining)
+        changed = normalise_answer(whole, label=way.deployment.label)
+        usage = usage_from(whole.get("usage"))
+        if usage is None:
+            said = "" if listed == "data" else json.dumps(whole["choices"])
+            usage = Usage(ask.prompt_tokens, estimate_tokens(said) if said else 0, exact=False)
+        answer = Answer(way, turn, whole=whole, body=None if changed else body, usage=usage, complete=True)
+        # All of it is here: the next one need not wait until the client has read it.
+        answer.close()
+        return answer
+
+    async def _begin(self, ask: Ask, way: Way, turn: Turn, reply: Reply) -> Answer:
         stream = AnswerStream(
             label=way.deployment.label,
             wants_usage=ask.wants_usage,
@@ -119,27 +235,25 @@ class Relay:
             thinks=ask.api == "chat/completions",
         )
         source = reply.pieces()
+        first = b""
         async for piece in source:
             if first := stream.feed(piece):
-                return Answer(way, retries, None, None, False, stream, reply, source, first, ask.prompt_tokens)
-        first = stream.end()
-        if not stream.events:
-            raise StreamError("answered with an empty stream")
-        return Answer(way, retries, None, None, False, stream, reply, _nothing(), first, ask.prompt_tokens)
+                break
+        else:
+            first = stream.end()
+            if not stream.events:
+                raise StreamError("answered with an empty stream")
+        turn.answered(remaining=reply.remaining)
+        return Answer(
+            way, turn, stream=stream, reply=reply, source=source, first=first, prompt_tokens=ask.prompt_tokens
+        )
 
-
-async def _nothing() -> AsyncIterator[bytes]:
-    no_pieces: tuple[bytes, ...] = ()
-    for piece in no_pieces:
-        yield piece
-
-
-def broken_off(sentence: str, error: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The OpenAI-shaped error of an answer that broke off after it had begun."""
-    shown = GatewayError(f"{sentence}; what came before is all there is. Ask again")
-    body: dict[str, Any] = shown.body()["error"]
-    body["code"] = "stream_broken"
-    if error and isinstance(error.get("message"), str):
-        body["message"] = f"{sentence}: {error['message'][:2000]}"
-        body["code"] = error.get("code") if isinstance(error.get("code"), str) else "stream_broken"
-    return body
+    def _sentence(self, route: Route, causes: dict[str, str]) -> str:
+        parts = []
+        for way in route.ways:
+            name = way.deployment.name
+            breaker = self.gate(way.deployment).breaker
+            pause = breaker.opens_in(self.gate(way.deployment).clock())
+            cause = causes.get(name) or breaker.cause or "was not asked"
+            parts.append(f"{name} {cause}" + (f", asked again in {pause:.0f} s" if pause >= 1 else ""))
+        return f"no model could answer: {'; '.join(parts)}. Try again in a moment"

@@ -70,6 +70,10 @@ class Upstream:
     """Base URL, ending in a slash; ``chat/completions`` is put behind it."""
     key: str | None = field(default=None, repr=False)
     key_header: Literal["api-key", "Authorization"] = "Authorization"
+    entra: bool = False
+    """Asked with a token of Entra ID instead of a key."""
+    query: str = ""
+    """Put behind every address: the api-version that older Azure endpoints want."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ class Deployment:
     prices: tuple[Price, ...] = ()
     rank: int = 0
     """Lower is asked first; the next rank only when this one cannot answer."""
+    at_once: int | None = None
+    """Requests it works on at the same time, when that is known; None: found by trying."""
     weight: int = 1
     """Share of the requests among deployments of one rank and model."""
 

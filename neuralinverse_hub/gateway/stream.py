@@ -17,7 +17,7 @@ from neuralinverse_hub.gateway import sse
 from neuralinverse_hub.gateway.meter import Usage, usage_from
 from neuralinverse_hub.gateway.reasoning import ThinkSplitter, split_thinking
 
-__all__ = ["AnswerStream", "StreamError", "as_events", "normalise_answer"]
+__all__ = ["AnswerStream", "StreamError", "as_events", "compact", "normalise_answer"]
 
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
 _FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"')
@@ -159,7 +159,7 @@ class AnswerStream:
             self._settled = True
         elif len(self._choices) >= self._wanted_choices:
             self._settled = all(splitter.settled for splitter in self._choices.values())
-        return sse.event(_compact(chunk))
+        return sse.event(compact(chunk))
 
     def _choice(self, choice: dict[str, Any]) -> bool:
         """Normalise one choice in place; whether text of it was held back."""
@@ -197,24 +197,29 @@ class AnswerStream:
             self._rename = re.compile(rb'"model"\s*:\s*' + re.escape(json.dumps(name).encode())), lambda _: new
 
 
-def normalise_answer(answer: dict[str, Any], *, label: str | None) -> Usage | None:
-    """Normalise a whole chat or plain completion in place; its usage, or None when it does not say."""
-    if label is not None:
+def normalise_answer(answer: dict[str, Any], *, label: str | None) -> bool:
+    """Normalise a whole chat or plain completion in place; whether that changed anything."""
+    changed = False
+    if label is not None and answer.get("model") != label:
         answer["model"] = label
+        changed = True
     for choice in answer.get("choices") or ():
         message = choice.get("message") if isinstance(choice, dict) else None
         if not isinstance(message, dict):
             continue
-        thought = message.pop("reasoning", None)
-        if isinstance(thought, str) and not message.get("reasoning_content"):
-            message["reasoning_content"] = thought
+        if "reasoning" in message:
+            thought = message.pop("reasoning")
+            changed = True
+            if isinstance(thought, str) and not message.get("reasoning_content"):
+                message["reasoning_content"] = thought
         text = message.get("content")
         if isinstance(text, str):
             reasoning, content = split_thinking(text)
             if reasoning or content != text:
                 message["content"] = content
                 message["reasoning_content"] = (message.get("reasoning_content") or "") + reasoning
-    return usage_from(answer.get("usage"))
+                changed = True
+    return changed
 
 
 def as_events(answer: dict[str, Any], *, wants_usage: bool) -> bytes:
@@ -229,9 +234,9 @@ def as_events(answer: dict[str, Any], *, wants_usage: bool) -> bytes:
         }
         for position, choice in enumerate(answer.get("choices") or ())
     ]
-    events = [sse.event(_compact({**head, "choices": choices}))]
+    events = [sse.event(compact({**head, "choices": choices}))]
     if wants_usage and answer.get("usage"):
-        events.append(sse.event(_compact({**head, "choices": [], "usage": answer["usage"]})))
+        events.append(sse.event(compact({**head, "choices": [], "usage": answer["usage"]})))
     return b"".join([*events, sse.DONE])
 
 
@@ -248,5 +253,6 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-def _compact(value: Any) -> bytes:
+def compact(value: Any) -> bytes:
+    """JSON without spaces; what is no character in UTF-8 (half a surrogate pair) passes as it came."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")

@@ -10,7 +10,7 @@ import asyncio
 import io
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from neuralinverse_hub.gateway.catalogue import forbidden_host
+from neuralinverse_hub.gateway.entra import EntraRefused
 from neuralinverse_hub.gateway.failures import Failure, failure_from
 from neuralinverse_hub.gateway.router import Deployment, Upstream
 
@@ -54,35 +55,54 @@ class Reply:
     def __init__(self, response: aiohttp.ClientResponse, gap_s: float) -> None:
         self._response = response
         self._gap_s = gap_s
+        self._taken = 0
 
     @property
     def streams(self) -> bool:
         """Whether the upstream really answered with events, and not with one JSON object."""
         return self._response.content_type == "text/event-stream"
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    @property
+    def remaining(self) -> int | None:
+        """Requests left by the rate-limit header; None when it is missing or says nothing usable (-1, 0)."""
+        text = self._response.headers.get("x-ratelimit-remaining-requests", "")
+        return int(text) if text.isdigit() and text != "0" else None
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives. Raises `Failed` when it breaks off or pauses for longer than the gap allowed."""
+        while piece := await self._next():
+            yield piece
+
+    async def _next(self) -> bytes:
+        """What has arrived, waiting for something if need be; empty at the end. Raises `Failed`."""
         content = self._response.content
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._gap_s) as limit:
-                while piece := await content.readany():
-                    yield piece
-                    limit.reschedule(loop.time() + self._gap_s)
+            if content.is_eof() or content.total_bytes > self._taken:
+                # It is here already: no clock is needed to wait for it.
+                piece = await content.readany()
+            else:
+                # Only our own waiting counts: a client that reads slowly is not the upstream's silence.
+                async with asyncio.timeout(self._gap_s):
+                    piece = await content.readany()
         except TimeoutError as error:
             raise Failed(Failure("broken", f"fell silent for {self._gap_s:g} s in the middle of an answer")) from error
         except (aiohttp.ClientError, OSError) as error:
             raise Failed(Failure("broken", f"broke the connection off ({type(error).__name__})")) from error
+        self._taken += len(piece)
+        return piece
 
-    async def json(self) -> Any:
-        """The whole body. Raises `Failed` when it is not JSON."""
-        body = bytearray()
-        async for piece in self.pieces():
-            body += piece
-            if len(body) > ANSWER_BODY:
-                raise Failed(Failure("broken", f"sent more than {ANSWER_BODY} bytes"))
+    async def json(self) -> tuple[bytes, Any]:
+        """The whole body, as it came and read. Raises `Failed` when it is not JSON."""
+        body = await self._next()
+        if not self._response.content.at_eof():
+            whole = bytearray(body)
+            while piece := await self._next():
+                whole += piece
+                if len(whole) > ANSWER_BODY:
+                    raise Failed(Failure("broken", f"sent more than {ANSWER_BODY} bytes"))
+            body = bytes(whole)
         try:
-            return json.loads(body)
+            return body, json.loads(body)
         except ValueError as error:
             raise Failed(Failure("broken", "answered with something that is not JSON")) from error
 
@@ -94,21 +114,25 @@ class Reply:
 class UpstreamClient:
     """Sends requests to deployments over one shared session."""
 
-    def __init__(self, session: aiohttp.ClientSession, patience: Patience) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, patience: Patience, token: Callable[[], Awaitable[str]] | None = None
+    ) -> None:
         self._session = session
+        self._token = token
         self.patience = patience
 
     async def post(self, row: Deployment, path: str, body: dict[str, Any], headers: dict[str, str]) -> Reply:
         """The reply of ``row`` to ``body`` at ``path`` (``chat/completions``). Raises `Failed`."""
-        url = row.upstream.url + path
+        url = row.upstream.url + path + row.upstream.query
         data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
         try:
             async with asyncio.timeout(self.patience.first_s):
+                key = await self._authorization(row.upstream)
                 response = await self._session.post(
                     url,
                     # As a file, a large body is written piece by piece and does not hold up everybody else.
                     data=data if len(data) < LARGE_BODY else io.BytesIO(data),
-                    headers={"Content-Type": "application/json", **authorization(row.upstream), **headers},
+                    headers={"Content-Type": "application/json", **key, **headers},
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.patience.connect_s),
                 )
@@ -130,8 +154,8 @@ class UpstreamClient:
         """Names of the models an upstream has. Raises `Failed`."""
         try:
             async with self._session.get(
-                upstream.url + "models",
-                headers=authorization(upstream),
+                upstream.url + "models" + upstream.query,
+                headers=await self._authorization(upstream),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
@@ -146,6 +170,17 @@ class UpstreamClient:
         rows = listing.get("data") if isinstance(listing, dict) else None
         return [str(row["id"]) for row in rows or () if isinstance(row, dict) and row.get("id")]
 
+    async def _authorization(self, upstream: Upstream) -> dict[str, str]:
+        """The header that carries an upstream's key or token; none when it has neither. Raises `Failed`."""
+        if upstream.entra and self._token is not None:
+            try:
+                return {"Authorization": f"Bearer {await self._token()}"}
+            except EntraRefused as error:
+                raise Failed(Failure("broken", str(error))) from error
+        if not upstream.key:
+            return {}
+        return {upstream.key_header: upstream.key if upstream.key_header == "api-key" else f"Bearer {upstream.key}"}
+
 
 def upstream_session() -> aiohttp.ClientSession:
     """A session for upstreams: unlimited, kept-alive connections, and never to a metadata address."""
@@ -158,13 +193,6 @@ def upstream_session() -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=256 * 1024,
     )
-
-
-def authorization(upstream: Upstream) -> dict[str, str]:
-    """The header that carries an upstream's key; none when it has no key."""
-    if not upstream.key:
-        return {}
-    return {upstream.key_header: upstream.key if upstream.key_header == "api-key" else f"Bearer {upstream.key}"}
 
 
 def connection_problem(error: Exception) -> str:

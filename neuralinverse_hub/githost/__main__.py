@@ -51,6 +51,7 @@ async def _serve() -> None:
     await stopped.wait()
     server.stop()
     await asyncio.wait_for(server.close_all_connections(), 5)
+    await repositories.close()
 
 
 def main() -> int:

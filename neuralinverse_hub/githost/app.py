@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -16,7 +15,7 @@ from tornado import iostream, web
 
 from neuralinverse_hub import wire
 
-from .backend import Backend
+from .backend import Backend, http_backend
 from .errors import GitHostError, NoSuchRepository, NotAllowed, NotSignedIn
 from .identity import Identity, token_of
 from .repositories import Repositories
@@ -33,7 +32,7 @@ _ADDRESS: Final = re.compile(r"([^/]+)/([^/]+?)(?:\.git)?/(info/refs|git-upload-
 def make_app(prefix: str, identity: Identity, repositories: Repositories) -> web.Application:
     """The application to be served below ``prefix``, as ``/services/git/``."""
     prefix = "/" + prefix.strip("/") + "/" if prefix.strip("/") else "/"
-    shared = {"prefix": prefix, "identity": identity, "repositories": repositories}
+    shared = {"prefix": prefix, "identity": identity, "repositories": repositories, "program": http_backend()}
     return web.Application(
         [
             (re.escape(prefix) + "health", HealthHandler),
@@ -63,12 +62,12 @@ class GitHandler(web.RequestHandler):
 
     SUPPORTED_METHODS = ("GET", "POST")
 
-    def initialize(self, prefix: str, identity: Identity, repositories: Repositories) -> None:
+    def initialize(self, prefix: str, identity: Identity, repositories: Repositories, program: str) -> None:
         self._prefix = prefix
+        self._program = program
         self._identity = identity
         self._repositories = repositories
         self._backend: Backend | None = None
-        self._started = time.monotonic()
 
     async def prepare(self) -> None:
         """Everything is decided before the first byte of the body is read."""
@@ -86,7 +85,9 @@ class GitHandler(web.RequestHandler):
         if (self.request.method == "GET") != (action == "info/refs"):
             raise NoSuchRepository(f"{self.request.method} is not how {action} is used.")
         repository = await self._repositories.open(person, name)
+        self._repository = repository
         self._backend = await Backend.start(
+            self._program,
             repository,
             action,
             method=self.request.method or "GET",
@@ -119,6 +120,8 @@ class GitHandler(web.RequestHandler):
         except iostream.StreamClosedError:
             self._backend.abandon()
         said = await self._backend.finish()
+        if self.request.path.endswith("/git-receive-pack"):
+            self._repositories.pushed(self._repository)
         if said:
             _log.warning("git said: %s", said[-500:])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import shutil
@@ -17,6 +18,9 @@ from .errors import GitHostError, NoSuchRepository
 
 __all__ = ["Repositories"]
 
+_log = logging.getLogger(__name__)
+_PUSHES_PER_CLEANUP: Final = 200
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 _CONFIG: Final = {
@@ -25,42 +29,59 @@ _CONFIG: Final = {
     "receive.fsckObjects": "true",
     "receive.denyDeleteCurrent": "ignore",
     "uploadpack.allowFilter": "true",
+    # Earlier snapshots have no ref of their own; their owner, and nobody else, may ask for them by id.
+    "uploadpack.allowReachableSHA1InWant": "true",
     # Snapshots that retention dropped may go, but never an object a push in flight counts on.
     "gc.pruneExpire": "1.day.ago",
     "core.logAllRefUpdates": "false",
+    # One flush to the disk for all objects of a push.
+    "core.fsyncMethod": "batch",
+    # The service does it, in the background, instead of every push asking whether it is time.
+    "receive.autogc": "false",
 }
 
 # One generation per start of a workspace: once a newer one is known, an older one must not move its refs any more, or
 # a process that came back from a lost node would overwrite its successor's work. Deleting stays allowed: retention
-# of the newer generation clears the older ones away.
+# of the newer generation clears the older ones away. It runs with every push, so it starts no process of its own and
+# reads the refs where they lie: loose ones are folders, the others are lines of packed-refs.
 _PRE_RECEIVE: Final = f"""#!/bin/sh
+refuse() {{
+  echo "neuralinverse: $1" >&2
+  exit 1
+}}
 while read -r old new ref; do
   case "$ref" in
   {wire.REF_ROOT}/*/*/*)
     rest=${{ref#{wire.REF_ROOT}/}}
     workspace=${{rest%%/*}}
     rest=${{rest#*/}}
-    generation=${{rest%%/*}}
-    case "$generation" in
-    '' | *[!0-9]*)
-      echo "neuralinverse: $ref: a generation is a number" >&2
-      exit 1
-      ;;
+    mine=${{rest%%/*}}
+    case "$mine" in
+    '' | *[!0-9]*) refuse "$ref: a generation is a number" ;;
     esac
     case "$new" in
     *[!0]*) ;;
     *) continue ;;
     esac
-    newest=$(git for-each-ref --format='%(refname)' "{wire.REF_ROOT}/$workspace/" | cut -d/ -f4 | sort -n | tail -n 1)
-    if [ -n "$newest" ] && [ "$newest" -gt "$generation" ]; then
-      echo "neuralinverse: $workspace: generation $generation may not write, $newest is newer" >&2
-      exit 1
-    fi
+    for place in "{wire.REF_ROOT}/$workspace"/*/; do
+      place=${{place%/}}
+      other=${{place##*/}}
+      case "$other" in
+      '' | *[!0-9]*) ;;
+      *) [ "$other" -le "$mine" ] || refuse "$workspace: generation $mine may not write, $other is newer" ;;
+      esac
+    done
+    [ ! -e packed-refs ] || while read -r oid packed; do
+      case "$packed" in
+      "{wire.REF_ROOT}/$workspace"/*/*)
+        other=${{packed#"{wire.REF_ROOT}/$workspace/"}}
+        other=${{other%%/*}}
+        [ "$other" -le "$mine" ] || refuse "$workspace: generation $mine may not write, $other is newer"
+        ;;
+      esac
+    done <packed-refs || exit 1
     ;;
-  {wire.REF_ROOT}/*)
-    echo "neuralinverse: $ref: not <workspace>/<generation>/<name>" >&2
-    exit 1
-    ;;
+  {wire.REF_ROOT}/*) refuse "$ref: not <workspace>/<generation>/<name>" ;;
   esac
 done
 """
@@ -72,6 +93,8 @@ class Repositories:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._making: dict[Path, asyncio.Lock] = {}
+        self._pushes: dict[Path, int] = {}
+        self._cleaning: dict[Path, asyncio.Task[None]] = {}
 
     @property
     def root(self) -> Path:
@@ -131,6 +154,26 @@ class Repositories:
         self._making.pop(path, None)
         return path
 
+    def pushed(self, path: Path) -> None:
+        """A push has arrived; now and then that starts the repository's clean-up, in the background."""
+        self._pushes[path] = self._pushes.get(path, 0) + 1
+        if self._pushes[path] % _PUSHES_PER_CLEANUP == 0 and path not in self._cleaning:
+            self._cleaning[path] = asyncio.create_task(self._clean(path))
+
+    async def _clean(self, path: Path) -> None:
+        try:
+            await _git("--git-dir", str(path), "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet", nice=True)
+        except GitHostError as error:
+            _log.warning("clean-up of %s: %s", path, error)
+        finally:
+            del self._cleaning[path]
+
+    async def close(self) -> None:
+        """End what runs in the background; a clean-up that is cut short is begun anew another time."""
+        for task in list(self._cleaning.values()):
+            task.cancel()
+        await asyncio.gather(*self._cleaning.values(), return_exceptions=True)
+
     async def _make(self, path: Path) -> None:
         # Made aside and renamed when whole: a kill in between leaves no half repository behind.
         try:
@@ -149,11 +192,22 @@ class Repositories:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-async def _git(*arguments: str) -> None:
+async def _git(*arguments: str, nice: bool = False) -> None:
+    # The hook reads refs from files.
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     process = await asyncio.create_subprocess_exec(
-        "git", *arguments, env=env, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        *(("nice", "-n", "10") if nice and shutil.which("nice") else ()),
+        "git",
+        *arguments,
+        env=env | {"GIT_DEFAULT_REF_FORMAT": "files"},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await process.communicate()
+    try:
+        _, said = await process.communicate()
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise
     if process.returncode != 0:
         raise GitHostError(f"git {arguments[0]} failed: {said.decode(errors='replace').strip()}")

@@ -73,7 +73,7 @@ CODE_SERVER: Final = Component(
     name="code-server",
     version="4.139.1",
     title="VS Code in the browser",
-    size_mb=590,
+    size_mb=700,
     source=CodeServer("4.139.1"),
 )
 PROXY: Final = Component(

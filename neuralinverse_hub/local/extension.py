@@ -63,7 +63,7 @@ def look(folder: Path | None) -> Extension | None:
         return None
     files = sources(folder)
     packaged = folder / PACKAGED
-    buildable = (folder / "package-lock.json").is_file()
+    buildable = (folder / "package-lock.json").is_file() and (folder / "src").is_dir()
     if packaged.is_file():
         changed = max((path.stat().st_mtime for path in files), default=0.0)
         if not buildable or changed <= packaged.stat().st_mtime:

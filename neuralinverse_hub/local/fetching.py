@@ -42,8 +42,10 @@ class Run:
     """Where it comes from, as people read it: ``the npm registry``."""
     environment: Mapping[str, str]
     log: Path
-    watched: Path
-    """Folder whose growing size is the progress."""
+    watched: tuple[Path, ...]
+    """Folders whose growth is the progress."""
+    had: int
+    """Bytes in them at the beginning."""
     advance: Advance
 
     def __call__(self, command: Sequence[str], folder: Path) -> None:
@@ -78,7 +80,7 @@ class Run:
                 return
             except subprocess.TimeoutExpired:
                 began = time.monotonic()
-                self.advance(size_of(self.watched))
+                self.advance(sum(map(size_of, self.watched)) - self.had)
                 # Looking at ten thousand files must not slow down what is being watched.
                 pause_s = max(0.5, 10 * (time.monotonic() - began))
 
@@ -104,6 +106,11 @@ def explain(title: str, registry: str, said: str, log: Path) -> InstallError:
         return Unreachable(
             f"Could not download {title}: {registry} cannot be reached. Check the network connection (and HTTPS_PROXY, "
             f"if you need one), then run the same command again; what is already installed is kept. Details: {log}"
+        )
+    if "(from versions: none)" in said:
+        return Unreachable(
+            f"Could not download {title}: {registry} cannot be reached or does not have it. Check the network connection "
+            f"and which index pip uses (pip config list), then run the same command again. Details: {log}"
         )
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "no output")
     return InstallError(f"Could not install {title}: {last[:300]}. Details: {log}")

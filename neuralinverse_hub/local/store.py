@@ -177,6 +177,6 @@ def link_tree(source: Path, target: Path) -> None:
 
 def _link_or_copy(source: str, target: str) -> None:
     try:
-        os.link(source, target, follow_symlinks=False)
+        os.link(source, target)
     except OSError:
         shutil.copy2(source, target)

@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     from neuralinverse_hub.local import checks
 
     signals = _Signals()
-    data = DataFolder((options.data_dir or default_folder()).expanduser().absolute())
+    data = DataFolder((options.data_dir or default_folder()).expanduser().resolve())
     with signals.handled():
         try:
             checks.git()
@@ -136,17 +136,18 @@ class _Plan:
 
 
 def _plan(options: argparse.Namespace, data: DataFolder) -> _Plan:
+    from neuralinverse_hub import wire
     from neuralinverse_hub.local import install, upstreams
 
     dot_env = upstreams.read_env(Path.cwd(), data.root)
     if dot_env.ignored:
         _say(
             f"Ignored in .env: {', '.join(dot_env.ignored)}. What counts there begins with "
-            f"{', '.join(upstreams.COUNTED)}; see .env.example."
+            f"{', '.join(wire.UPSTREAM_ENVIRONMENT)}; see .env.example."
         )
     # What is exported in the shell wins over files. A hub around us (a terminal in a workspace) is not our hub.
     exported = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")}
-    environment = {**dot_env.values, **exported}
+    environment = {**dot_env.values, **exported, wire.ENV_DATA_DIR: str(data.root)}
     answers = upstreams.named(environment)
     if answers is None and (address := upstreams.ollama(environment)):
         answers = f"Ollama at {address}"
@@ -162,17 +163,21 @@ _NO_MODEL = "no model: name one in .env (see .env.example), run Ollama, or start
 
 
 def _start_model(plan: _Plan, data: DataFolder) -> DemoModel | None:
+    from neuralinverse_hub import wire
     from neuralinverse_hub.local.serving import DemoModel
 
     if not plan.demo or plan.installed.model_server_command is None:
         return None
-    model = DemoModel(plan.installed.model_server_command, plan.environment, data.model_log)
+    # Its own key is the only secret it needs.
+    environment = {
+        name: value for name, value in plan.environment.items() if not name.startswith(wire.UPSTREAM_ENVIRONMENT)
+    }
+    model = DemoModel(plan.installed.model_server_command, environment, data.model_log)
     model.start()
     return model
 
 
 def _start_hub(plan: _Plan, model: DemoModel | None, data: DataFolder, user: str, port: int) -> Hub:
-    from neuralinverse_hub import wire
     from neuralinverse_hub.local.handover import ENV_HANDOVER, Handover
     from neuralinverse_hub.local.ports import free_port
     from neuralinverse_hub.local.serving import Hub
@@ -195,9 +200,10 @@ def _start_hub(plan: _Plan, model: DemoModel | None, data: DataFolder, user: str
         workspaces_dir=str(data.workspaces),
         git_root=str(data.git),
     ).write(data.handover)
-    ours = {wire.ENV_DATA_DIR: str(data.root), ENV_HANDOVER: str(data.handover)}
     upstream = model.gateway_environment if model else {}
-    hub = Hub({**plan.environment, **upstream, **ours}, port, hub_port, data.hub_log, data.root)
+    hub = Hub(
+        {**plan.environment, **upstream, ENV_HANDOVER: str(data.handover)}, port, hub_port, data.hub_log, data.root
+    )
     hub.start()
     return hub
 
@@ -255,4 +261,8 @@ def _watch(hub: Hub, model: DemoModel | None) -> NoReturn:
 
 
 def _say(sentence: str) -> None:
-    print(sentence, flush=True)
+    try:
+        print(sentence, flush=True)
+    except OSError:
+        # The terminal is gone, which must not keep us from stopping in order.
+        sys.stdout = open(os.devnull, "w")

@@ -8,15 +8,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
+from neuralinverse_hub import wire
 from neuralinverse_hub.local.errors import NotReady
-
-COUNTED: Final = ("AZURE_", "OPENAI_UPSTREAM_", "OLLAMA_HOST", "NEURALINVERSE_DEMO_MODEL_")
-"""Beginnings of the names that an ``.env`` file can set."""
-NETWORK: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "https_proxy", "no_proxy")
-"""Further names an ``.env`` file can set: how the gateway reaches the internet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +46,11 @@ def read_env(*folders: Path) -> DotEnv:
         for name, value in found.items():
             if value:
                 values.setdefault(name, value)
-    counted = {name: value for name, value in values.items() if name.startswith(COUNTED) or name in NETWORK}
+    counted = {
+        name: value
+        for name, value in values.items()
+        if name.startswith(wire.UPSTREAM_ENVIRONMENT) or name in wire.NETWORK_ENVIRONMENT
+    }
     return DotEnv(counted, tuple(sorted(set(values) - set(counted))), tuple(files))
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
-import signal
 import sys
-import time
 from dataclasses import asdict
-from datetime import datetime
 
 from . import status
 from .config import Config
-from .daemon import Daemon, daemon_pid
+from .daemon import Daemon
 from .errors import SyncError
+from .flushing import daemon_pid, flush
 from .host import GitHost
 from .restoring import restore_now
 
@@ -26,8 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="protect the folder until SIGTERM")
     commands.add_parser("restore", help="bring the newest snapshot back into the folder")
-    flush = commands.add_parser("flush", help="ask the running daemon to save now, and wait until it has")
-    flush.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="default: %(default)s")
+    flushing = commands.add_parser("flush", help="ask the running daemon to save now, and wait until it has")
+    flushing.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="default: %(default)s")
     commands.add_parser("status", help="what is protected and what is not")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="[%(levelname).1s %(asctime)s sync] %(message)s")
@@ -60,19 +57,10 @@ def _show(config: Config) -> int:
 
 
 def _flush(config: Config, timeout_s: float) -> int:
-    asked_at = time.time()
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        pid = daemon_pid(config.private)
-        if pid is None:
-            raise SyncError("The sync daemon does not run, so nothing can be saved now.")
-        os.kill(pid, signal.SIGUSR1)
-        for _ in range(20):
-            found = status.read(config.state)
-            at = found and found["protected_at"]
-            if at and datetime.fromisoformat(at).timestamp() >= asked_at - 0.001 and found and found["pending"] == 0:
-                return 0
-            time.sleep(0.05)
+    if daemon_pid(config.private) is None:
+        raise SyncError("The sync daemon does not run, so nothing can be saved now.")
+    if flush(config, timeout_s):
+        return 0
     found = status.read(config.state)
     print(status.describe(found) if found else "Nothing has been saved yet.", file=sys.stderr)
     return 3

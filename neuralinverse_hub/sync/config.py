@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from neuralinverse_hub import wire
 
 from .errors import BadConfiguration
+from .sealed import Sealer
 
 __all__ = ["Config"]
 
@@ -28,6 +29,9 @@ class Config:
     workspace: str
     generation: int
     token: str = field(repr=False)
+    key: str = field(default="", repr=False)
+    """The person's key for private files, 32 bytes in base64; empty: private files are not kept."""
+    home: Path = Path("/nonexistent")
 
     @property
     def private(self) -> Path:
@@ -38,6 +42,14 @@ class Config:
     def prefix(self) -> str:
         """``refs/ni/<workspace>/<generation>``: the only refs this configuration may write."""
         return wire.ref_prefix(self.workspace, self.generation)
+
+    def sealer(self) -> Sealer | None:
+        """What private files are encrypted with; None without a key.
+
+        Raises:
+            BadConfiguration: the key is not a key.
+        """
+        return Sealer.from_text(self.key, self.workspace, wire.ENV_SYNC_KEY) if self.key else None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
@@ -79,4 +91,8 @@ class Config:
         if not raw.isascii() or not raw.isdigit():
             raise BadConfiguration(f"{wire.ENV_GENERATION} is {raw!r}; it should be a whole number, 0 or more.")
         token = need(wire.ENV_TOKEN, "the workspace's hub token")
-        return cls(folder, state, remote.rstrip("/"), workspace, int(raw), token)
+        key = environ.get(wire.ENV_SYNC_KEY, "")
+        home = Path(environ.get("HOME") or "/nonexistent")
+        config = cls(folder, state, remote.rstrip("/"), workspace, int(raw), token, key, home)
+        config.sealer()
+        return config

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import json
 import logging
 import os
 import random
@@ -17,16 +16,17 @@ import signal
 import socket
 import threading
 import time
-from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from . import objects
 from .config import Config
+from .endpoint import StatusEndpoint
 from .errors import HostAway, RefMoved, Superseded, SyncError
-from .host import NOTHING, GitHost, Update, token_from_environment
+from .host import GitHost, token_from_environment
 from .pack import Pack
-from .restoring import fetch_seed, load_seed, remember_live, restore_now
+from .private import HOME, VSCODE, WORK, Private
+from .publishing import Publisher
+from .restoring import is_live, load_seed, places, restore_now
 from .status import StatusFile
 from .watch import Changes, NoMoreWatches, Watcher
 from .worktree import Unsettled, Worktree
@@ -38,13 +38,15 @@ _log = logging.getLogger(__name__)
 QUIET_S: Final = 0.2
 """A burst of writes is over when nothing has changed for this long …"""
 BURST_S: Final = 1.0
-"""… and is not waited for longer than this, so that somebody who never stops typing is protected too."""
+"""… and is not waited for longer than this. When pushes are quick, and the writing has not gone on for long, the wait is
+twice the time of a push at the least, so that not the host but the person decides how often there is one."""
+LONG_S: Final = 30.0
+"""Writing that goes on for longer than this is a program's, and is saved every `BURST_S`."""
 FLUSH_S: Final = 10.0
 """How long the end of the workspace may take."""
 FULL_SCAN_S: Final = 300.0
 """Everything is looked at again this often, whatever the watcher has said."""
 HEARTBEAT_S: Final = 10.0
-_SEGMENT_S: Final = 3600
 _SLOWEST_RETRY_S: Final = 30.0
 _LOCK_PATIENCE_S: Final = 1.0
 _DELETION_PATIENCE_S: Final = 5.0
@@ -54,20 +56,26 @@ _PR_SET_PDEATHSIG: Final = 1
 class Daemon:
     """Protects one folder until it is told to stop. `run` returns the exit code: 0 all is on the host, 3 not all."""
 
-    def __init__(self, config: Config, host: GitHost | None = None) -> None:
+    def __init__(self, config: Config, *, full_scan_s: float = FULL_SCAN_S) -> None:
         self._config = config
-        self._host = host or GitHost(config.remote, token_from_environment)
+        self._full_scan_s = full_scan_s
+        self._host = GitHost(config.remote, token_from_environment)
+        self._endpoint = StatusEndpoint(config.state)
         self._status = StatusFile(config.state, config.generation)
         self._watcher: Watcher | None = None
         self._worktree = Worktree(os.fsencode(config.folder))
         self._changes: Changes | None = None
         """What to look at next; None: everything."""
-        self._tip = NOTHING
-        self._tip_tree = b""
-        self._segment = 0
+        self._publisher = Publisher(config, self._host, time.time)
+        where = places(config)
+        self._private = Private(where[WORK], where[HOME], where[VSCODE], config.sealer())
+        self._adopted = False
         self._protected_at: float | None = None
         self._error: str | None = None
         self._why_no_watcher: str | None = None
+        self._took_s = 0.0
+        """How long the last snapshot and push took."""
+        self._writing_since = self._last_burst = 0.0
         self._failures = 0
         self._retry_at = 0.0
         self._scan_at = 0.0
@@ -76,6 +84,7 @@ class Daemon:
         self._stopping = False
         self._stop_by = 0.0
         self._flush_asked = False
+        self._parent = os.getppid()
         self._wake_read, self._wake_write = socket.socketpair()
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -88,16 +97,20 @@ class Daemon:
                 fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise SyncError(f"Another sync daemon already protects {self._config.folder}.") from None
+            self._listen_for_signals()
             alone.truncate(0)
             alone.write(f"{os.getpid()}\n")
             alone.flush()
-            self._listen_for_signals()
+            self._endpoint.open()
             if not self._restore():
                 return 3
             self._begin()
             while not self._stopping:
                 self._turn()
-            return self._finish()
+            try:
+                return self._finish()
+            finally:
+                self._endpoint.close()
 
     def _listen_for_signals(self) -> None:
         self._wake_read.setblocking(False)
@@ -135,7 +148,8 @@ class Daemon:
                 result = restore_now(self._config, self._host)
             except SyncError as error:
                 self._failed(error)
-                self._say("restoring")
+                # A folder that is still here is not being restored; it only waits for its host.
+                self._say("behind" if is_live(self._config) else "restoring")
                 if isinstance(error, Superseded):
                     self._superseded = True
                     return False
@@ -193,8 +207,9 @@ class Daemon:
             until.append(self._retry_at - now)
         if self._scan_at:
             until.append(self._scan_at - now)
+        asked_at = time.time()
         if not self._wait(min(until)) and not self._something_to_do():
-            self._protected_at = max(self._protected_at or 0, time.time() - 0.001) if self._protected_at else None
+            self._idle(asked_at)
         self._drain()
         if self._flush_asked and self._changes is not None and not self._superseded:
             self._retry_at = 0.0
@@ -204,6 +219,22 @@ class Daemon:
             self._cycle(drained_at)
         elif not self._something_to_do():
             self._say_how_it_is()
+
+    def _idle(self, since: float) -> None:
+        """Nothing has changed in the folder for a while."""
+        if self._superseded or not self._publisher.known:
+            return
+        if self._private.changed(self._worktree.ignored_paths()):
+            self._cycle(time.time())
+        elif self._protected_at is not None and self._watcher is not None:
+            self._protected_at = max(self._protected_at, since)
+        if not self._adopted:
+            self._adopted = True
+            try:
+                self._publisher.adopt()
+            except SyncError as error:
+                self._superseded = isinstance(error, Superseded)
+                self._failed(error)
 
     def _something_to_do(self) -> bool:
         if self._superseded:
@@ -239,12 +270,17 @@ class Daemon:
         """Wait for a burst of writes to end, and for a Git command at work."""
         if self._watcher is None or self._changes is None or self._flush_asked:
             return
-        end = time.monotonic() + BURST_S
+        began = time.monotonic()
+        if began - self._last_burst > 2 * BURST_S:
+            self._writing_since = began
+        long = began - self._writing_since > LONG_S
+        end = began + (BURST_S if long else min(BURST_S, max(QUIET_S, 2 * self._took_s)))
         while not self._stopping and not self._flush_asked:
             left = end - time.monotonic()
             if left <= 0 or not self._wait(min(QUIET_S, left)):
                 break
             self._drain()
+        self._last_burst = time.monotonic()
         end = time.monotonic() + _LOCK_PATIENCE_S
         while self._worktree.locked() and time.monotonic() < end and not self._stopping:
             self._wait(0.05)
@@ -257,22 +293,27 @@ class Daemon:
         config = self._config
         changes = self._changes
         files_before = self._worktree.files
+        started = time.monotonic()
         try:
             with Pack(config.private) as pack:
-                if self._failures or not self._tip_tree:
+                if self._failures or not self._publisher.known:
                     self._look_at_host()
+                    changes = self._changes
                 began = time.monotonic()
-                tree = self._worktree.update(changes, pack)
+                self._worktree.update(changes, pack)
                 self._changes = {}
+                private = self._private.update(self._worktree.ignored_paths(), pack)
+                tree = self._worktree.root_tree([(b"sealed", private)] if private else [], pack)
                 if changes is None:
                     took = time.monotonic() - began
-                    wait_s = FULL_SCAN_S if self._watcher is not None else max(2.0, 20 * took)
+                    wait_s = self._full_scan_s if self._watcher is not None else max(2.0, 20 * took)
                     self._scan_at = time.monotonic() + wait_s
                 if self._must_hold(files_before, final=final):
                     return False
-                if tree != self._tip_tree:
-                    self._push(tree, pack)
+                if tree != self._publisher.tree:
+                    self._publisher.publish(tree, self._worktree.files, pack)
             self._worktree.arrived()
+            self._private.arrived()
         except NoMoreWatches as error:
             self._without_watcher(error)
             self._changes = None
@@ -300,29 +341,25 @@ class Daemon:
             return False
         self._failures, self._error, self._retry_at = 0, None, 0.0
         self._protected_at = drained_at
+        self._took_s = time.monotonic() - started
         self._say_how_it_is()
         return True
 
     def _look_at_host(self) -> None:
-        """Learn what our ref is, at the start and whenever a push may or may not have arrived."""
-        refs = self._host.refs()
-        tip = refs.get(f"{self._config.prefix}/snap", NOTHING)
-        if tip == self._tip and self._tip_tree:
-            return
-        if tip != NOTHING:
+        """At the start, and whenever a push may or may not have arrived."""
+        seed = self._publisher.look()
+        if seed is not None:
             # Another process of this generation got further than we know: go on from there.
-            seed = fetch_seed(self._config, self._host, tip)
             self._worktree = Worktree(os.fsencode(self._config.folder), self._watcher)
             self._worktree.seed(seed.entries, seed.tree)
             self._changes = None
-            self._tip_tree = seed.tree
-        else:
-            self._tip_tree = b"-"
-        self._tip = tip
-        self._segment = 0
 
     def _must_hold(self, files_before: int, *, final: bool) -> bool:
         """Most files are gone at once: is this the person, or is the whole folder being deleted under us?"""
+        if os.getppid() != self._parent and self._worktree.files < files_before:
+            # Our workspace was killed and its folder is perhaps being deleted: no snapshot forgets anything now.
+            self._error = "The workspace was killed while files were being deleted."
+            return True
         if self._hold_until is None:
             if files_before < 2 or self._worktree.files * 2 >= files_before:
                 return False
@@ -336,29 +373,12 @@ class Daemon:
         self._say_how_it_is()
         return True
 
-    def _push(self, tree: bytes, pack: Pack) -> None:
-        now = time.time()
-        segment = int(now) // _SEGMENT_S
-        parents = [self._tip] if self._tip != NOTHING and segment == self._segment else []
-        facts = {"version": 1, "files": self._worktree.files, "folder": os.fspath(self._config.folder)}
-        message = f"Snapshot of {self._config.workspace}\n\n{json.dumps(facts)}"
-        commit = pack.add(objects.COMMIT_TYPE, objects.commit(tree, parents, int(now), message))
-        try:
-            self._host.push([Update(f"{self._config.prefix}/snap", self._tip, commit)], pack)
-        except RefMoved:
-            if self._host.refs().get(f"{self._config.prefix}/snap") != commit:
-                raise
-            # It had arrived; only the answer was lost.
-        self._tip, self._tip_tree, self._segment = commit, tree, segment
-        remember_live(self._config, commit)
-
     # -- when it does not work -------------------------------------------------------------------------------------
 
     def _failed(self, error: SyncError) -> None:
         self._failures += 1
         wait_s = min(_SLOWEST_RETRY_S, 2.0 ** (self._failures - 1)) * random.uniform(0.75, 1.25)
-        if isinstance(error, RefMoved):
-            self._tip_tree = b""
+        if isinstance(error, RefMoved) and self._failures == 1:
             wait_s = 0.1
         self._retry_at = time.monotonic() + wait_s
         self._error = str(error)
@@ -396,19 +416,6 @@ class Daemon:
             now_s=time.time(),
             protected_at_s=self._protected_at,
             pending=waiting,
-            not_protected=self._worktree.not_protected(),
+            not_protected=sorted({**self._worktree.not_protected(), **self._private.not_kept}.items()),
             error=self._error or self._why_no_watcher,
         )
-
-
-def daemon_pid(private: Path) -> int | None:
-    """Process id of the daemon that runs now; None when there is none."""
-    try:
-        with (private / "daemon.pid").open("r+") as alone:
-            try:
-                fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(alone.read().strip() or 0) or None
-    except (FileNotFoundError, ValueError):
-        pass
-    return None

@@ -13,7 +13,7 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,7 +31,7 @@ NOTHING: Final = bytes(20)
 _AGENT: Final = "agent=neuralinverse-sync"
 _CHUNK: Final = 1 << 16
 _MOVED = re.compile(
-    r"failed to update ref|cannot lock ref|fetch first|non-fast-forward|already exists|is at .* but expected"
+    r"failed to update ref|cannot lock ref|fetch first|non-fast-forward|already exists|is at .* but expected|incorrect old value|reference is missing"
 )
 _HOOK_SAYS: Final = "neuralinverse: "
 _SUPERSEDED: Final = "is newer"
@@ -137,22 +137,32 @@ class GitHost:
             if hook:
                 said = hook[0].removeprefix(_HOOK_SAYS)
             if said.endswith(_SUPERSEDED):
-                raise Superseded("A newer start of this workspace has taken over; what is saved here is not kept.")
-            if _MOVED.search(said):
+                raise Superseded(
+                    "This workspace has been started again elsewhere; what is saved here is not kept any more."
+                )
+            if _MOVED.search(said) or _MOVED.search(remarks.decode(errors="replace")):
                 raise RefMoved(f"The git host's refs have moved: {said}.")
             raise HostRefused(f"The git host refused to store the snapshot: {said}.")
 
-    def fetch(self, commit: bytes, into: Path, *, contents: bool = True) -> None:
-        """Bring ``commit``, without its history, into the bare repository ``into``; without file contents if asked.
+    def fetch(
+        self, commits: Sequence[bytes], into: Path, *, leave_out: str | None = None, depth: int | None = None
+    ) -> None:
+        """Bring ``commits`` into the bare repository ``into``: with ``depth`` 1 without their history, and without
+        what the object filter ``leave_out`` names, as ``blob:none`` or ``tree:0``.
 
         Raises:
             HostRefused: the host cannot give it, or what it gave is damaged.
         """
-        options = "" if contents else "filter "
-        wants = f"want {commit.hex()} side-band-64k ofs-delta no-progress shallow {options}{_AGENT}\n".encode()
-        body = _packet(wants) + _packet(b"deepen 1\n")
-        if not contents:
-            body += _packet(b"filter blob:none\n")
+        options = ("shallow " if depth else "") + ("filter " if leave_out else "")
+        names = ", ".join(commit.hex()[:12] for commit in commits)
+        body = b""
+        for commit in commits:
+            first = "" if body else f" side-band-64k ofs-delta no-progress {options}{_AGENT}"
+            body += _packet(f"want {commit.hex()}{first}\n".encode())
+        if depth:
+            body += _packet(b"deepen %d\n" % depth)
+        if leave_out:
+            body += _packet(f"filter {leave_out}\n".encode())
         body += b"0000" + _packet(b"done\n")
         response = self._request(
             "POST",
@@ -164,9 +174,10 @@ class GitHost:
             },
             lambda: iter((body,)),
         )
-        (into / "shallow").write_text(commit.hex() + "\n")
+        if depth:
+            (into / "shallow").write_text("".join(commit.hex() + "\n" for commit in commits))
         indexer = subprocess.Popen(
-            ["git", "--git-dir", str(into), "index-pack", "--stdin", *([] if contents else ["--promisor"])],
+            ["git", "--git-dir", str(into), "index-pack", "--stdin", *(["--promisor"] if leave_out else [])],
             env=gitcmd.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -180,7 +191,7 @@ class GitHost:
                     indexer.stdin.write(line[1:])
                 elif line[:1] == b"\3" or line.startswith(b"ERR "):
                     said = line.lstrip(b"\3").decode(errors="replace").strip()
-                    failure = HostRefused(f"The git host cannot give the snapshot {commit.hex()[:12]}: {said}.")
+                    failure = HostRefused(f"The git host cannot give the snapshot {names}: {said}.")
         except BrokenPipeError:
             self.close()
         finally:
@@ -196,7 +207,7 @@ class GitHost:
             raise failure
         if ended != 0:
             last = said.splitlines()[-1] if said else f"index-pack ended with {ended}"
-            raise HostRefused(f"The snapshot {commit.hex()[:12]} did not arrive whole: {last}.")
+            raise HostRefused(f"The snapshot {names} did not arrive whole: {last}.")
 
     # -- HTTP ------------------------------------------------------------------------------------------------------
 

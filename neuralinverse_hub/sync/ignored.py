@@ -9,10 +9,14 @@ from typing import Final
 
 from . import gitcmd
 
-__all__ = ["Rules", "recreatable"]
+__all__ = ["Rules", "built", "recreatable", "secret"]
 
 _RECREATABLE: Final = frozenset(
     b"node_modules .venv venv __pycache__ .tox .nox .mypy_cache .pytest_cache .ruff_cache .ipynb_checkpoints".split()
+)
+_BUILT: Final = frozenset(
+    b"build dist out target obj .cache .next .nuxt .svelte-kit .parcel-cache .gradle .terraform .eggs .hypothesis "
+    b"coverage htmlcov env .direnv .yarn bower_components .turbo .import_linter_cache wheels".split()
 )
 _AT_ONCE: Final = 100
 """Paths per question: few enough that neither side's pipe can fill up while the other waits."""
@@ -21,6 +25,18 @@ _AT_ONCE: Final = 100
 def recreatable(name: bytes) -> bool:
     """Whether a folder of this name is made by a tool from other files, in folders where no repository says so."""
     return name in _RECREATABLE
+
+
+def built(name: bytes) -> bool:
+    """Whether an ignored folder of this name is what a build leaves behind."""
+    return name in _BUILT or name.endswith(b".egg-info")
+
+
+def secret(name: bytes) -> bool:
+    """Whether a file of this name holds secrets by convention, also where no repository ignores it."""
+    return (name == b".env" or name.startswith(b".env.")) and not name.endswith(
+        (b".example", b".sample", b".template", b".dist", b".md")
+    )
 
 
 class Rules:

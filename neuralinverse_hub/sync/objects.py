@@ -90,6 +90,13 @@ def commit(tree_id: bytes, parents: Iterable[bytes], at_s: int, message: str) ->
     return ("\n".join(lines) + "\n").encode()
 
 
+def commit_facts(data: bytes) -> tuple[bytes, float]:
+    """Tree id, and time in seconds since 1970, of a commit object."""
+    head = data.partition(b"\n\n")[0].split(b"\n")
+    committer = next(line for line in head if line.startswith(b"committer "))
+    return bytes.fromhex(head[0].removeprefix(b"tree ").decode()), float(committer.split()[-2])
+
+
 def pack_entry_header(kind: int, size: int) -> bytes:
     """Type and size in front of an object's deflated bytes in a pack."""
     byte = (kind << 4) | (size & 0x0F)

@@ -24,11 +24,12 @@ class ChangedWhileRead(Exception):
 
 
 class Pack:
-    """Collects objects for one push. Memory stays bounded: past 4 MB the pack lies in an unnamed file in ``folder``."""
+    """Collects objects for one push. Memory stays bounded: past 4 MB the pack lies in an unnamed file in ``folder``
+    (None: where temporary files go)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         # Files that only this process can see: a kill at any moment leaves nothing behind.
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(folder))
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(folder) if folder else None)
         self._seen: set[bytes] = set()
 
     def __enter__(self) -> Pack:

@@ -6,6 +6,7 @@ looks complete and is not; running it again finishes the work.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import filecmp
 import json
@@ -26,12 +27,16 @@ from . import gitcmd, objects
 from .config import Config
 from .errors import HostRefused, RefMoved, RestoreFailed
 from .gitcmd import GitFailed
+from .history import time_of
 from .host import NOTHING, GitHost, Update
 from .pack import Pack
+from .private import HOME, VSCODE, WORK, put_back
+from .sealed import CannotOpen, SealedFile
 
 __all__ = ["Restored", "Seed", "Snapshot", "newest_first", "restore_now"]
 
 _log = logging.getLogger(__name__)
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 _MARKER: Final = "restored.json"
 _LIVE: Final = "live.json"
 
@@ -61,6 +66,8 @@ class Seed:
     """What a snapshot consists of and, where known, what ``stat`` says of the restored files."""
 
     tree: bytes
+    at_s: float
+    """When the snapshot was made, in seconds since 1970."""
     entries: list[tuple[bytes, int, bytes, objects.IndexEntry | None]]
 
 
@@ -85,7 +92,7 @@ def newest_first(config: Config, refs: dict[str, bytes]) -> list[Snapshot]:
     for generation, names in sorted(generations(config, refs).items(), reverse=True):
         if generation > config.generation:
             continue
-        order = sorted((name for name in names if name.startswith("at/")), reverse=True)
+        order = sorted((name for name in names if time_of(name)), key=lambda n: n.partition("/")[2], reverse=True)
         for name in ["snap", *order] if "snap" in names else order:
             ref = f"{wire.ref_prefix(config.workspace, generation)}/{name}"
             found.append(Snapshot(generation, ref, names[name]))
@@ -162,15 +169,17 @@ def _claim(config: Config, host: GitHost) -> None:
             _log.info("generation %d was claimed meanwhile", config.generation)
 
 
-def _is_current(config: Config, newest: Snapshot) -> bool:
-    """Whether the folder is the one the newest generation worked in, and so at least as new as its snapshots."""
-    live = _read_json(config.private / _LIVE)
-    if live.get("generation") != newest.generation:
-        return False
+def is_live(config: Config) -> bool:
+    """Whether the folder is one that sync has protected before, with something in it."""
     try:
-        return any(config.folder.iterdir())
+        return bool(_read_json(config.private / _LIVE)) and any(config.folder.iterdir())
     except OSError:
         return False
+
+
+def _is_current(config: Config, newest: Snapshot) -> bool:
+    """Whether the folder is the one the newest generation worked in, and so at least as new as its snapshots."""
+    return is_live(config) and _read_json(config.private / _LIVE).get("generation") == newest.generation
 
 
 def _restore_best(
@@ -183,21 +192,28 @@ def _restore_best(
     progress: Callable[[str], None],
 ) -> Restored:
     refused: list[str] = []
-    for snapshot in candidates:
+    # Twice the newest: giving up the last hours of somebody's work wants more than one bad transfer.
+    for attempt, snapshot in enumerate([candidates[0], *candidates]):
         try:
-            files = _restore_one(config, host, snapshot, resuming=resuming, progress=progress)
+            files, remark = _restore_one(config, host, snapshot, resuming=resuming, progress=progress)
         except (HostRefused, GitFailed) as error:
-            if shutil.disk_usage(config.private).free < 1 << 20:
-                raise RestoreFailed(f"The disk is full: {error}. Make room and start the workspace again.") from error
+            if any(os.strerror(code) in str(error) for code in _NO_ROOM):
+                raise RestoreFailed(
+                    f"The disk is full: {error} Make room and start the workspace again; the restore goes on then."
+                ) from error
             _log.warning("snapshot %s cannot be restored: %s", snapshot.ref, error)
-            refused.append(str(error))
+            if attempt:
+                refused.append(str(error))
             continue
         except OSError as error:
+            what = "The disk is full" if error.errno in _NO_ROOM else "A file cannot be written"
+            where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
             raise RestoreFailed(
-                f"The files could not be written: {error.strerror}. Make room and start the workspace again; "
-                "the restore goes on from where it was."
+                f"{what}: {error.strerror}{where}. Mend that and start the workspace again; the restore goes on then."
             ) from error
         note = f"{files} files are back from generation {snapshot.generation}."
+        if remark:
+            note += f" {remark}"
         if refused:
             note += f" {len(refused)} newer snapshot{'s were' if len(refused) > 1 else ' was'} damaged: {refused[0]}"
         return Restored(True, files, snapshot.generation, round(time.monotonic() - began, 3), note)
@@ -206,7 +222,8 @@ def _restore_best(
 
 def _restore_one(
     config: Config, host: GitHost, snapshot: Snapshot, *, resuming: bool, progress: Callable[[str], None]
-) -> int:
+) -> tuple[int, str]:
+    """How many files were written, and what the person should know beyond that."""
     git_dir, work = config.private / "incoming.git", config.private / "incoming"
     shutil.rmtree(git_dir, ignore_errors=True)
     _remove_tree(work)
@@ -215,7 +232,7 @@ def _restore_one(
     try:
         gitcmd.run(["init", "--quiet", "--bare", "--template=", str(git_dir)], env=env)
         progress("fetching")
-        host.fetch(snapshot.commit, git_dir)
+        host.fetch([snapshot.commit], git_dir, depth=1)
         progress("writing")
         index = config.private / "seed.index"
         env |= {"GIT_DIR": str(git_dir), "GIT_WORK_TREE": str(work), "GIT_INDEX_FILE": str(index)}
@@ -229,18 +246,50 @@ def _restore_one(
             if oid == objects.EMPTY_TREE:
                 os.makedirs(os.fsencode(work) + b"/" + path, exist_ok=True)
         paths = [entry.path for entry in objects.index_entries(index.read_bytes())]
-        _give_real_names(os.fsencode(work), paths, [path for path, _ in folders])
+        private, ours = _take_ours(config, work)
+        paths = [path for path in paths if not path.startswith(objects.ESCAPE + b"/")]
+        folders = [(path, oid) for path, oid in folders if path != objects.ESCAPE]
+        give_real_names(os.fsencode(work), [*paths, *(path for path, _ in folders)])
         _make_way(config, snapshot)
         config.folder.mkdir(parents=True, exist_ok=True)
         aside = config.private / f"replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         _move_in(os.fsencode(work), os.fsencode(config.folder), os.fsencode(aside), keep_local=resuming)
         empty = [path.decode("latin-1") for path, oid in folders if oid == objects.EMPTY_TREE]
+        if private:
+            put_back(private, places(config))
         tree = gitcmd.run(["rev-parse", f"{commit}^{{tree}}"], env=env).decode().strip()
         _write_json(config.private / "seed.json", {"tree": tree, "empty": empty})
-        return len(paths)
+        return len(paths), ours
     finally:
         shutil.rmtree(git_dir, ignore_errors=True)
         _remove_tree(work)
+
+
+def _take_ours(config: Config, work: Path) -> tuple[dict[bytes, SealedFile], str]:
+    """Take out of a checkout what is not a file of the folder; the private files in it, opened."""
+    ours = work / os.fsdecode(objects.ESCAPE)
+    try:
+        blob = (ours / "sealed").read_bytes()
+    except FileNotFoundError:
+        return {}, ""
+    finally:
+        _remove_tree(ours)
+    sealer = config.sealer()
+    if sealer is None:
+        return {}, f"Private files are in the snapshot, but {wire.ENV_SYNC_KEY} is not set, so they stay encrypted."
+    try:
+        return sealer.open(blob), ""
+    except CannotOpen as error:
+        return {}, str(error)
+
+
+def places(config: Config) -> dict[bytes, bytes]:
+    """Where private files belong."""
+    return {
+        WORK: os.fsencode(config.folder),
+        HOME: os.fsencode(config.home),
+        VSCODE: os.fsencode(config.state / "vscode"),
+    }
 
 
 def _folders(git_dir: Path, commit: str) -> list[tuple[bytes, bytes]]:
@@ -253,9 +302,9 @@ def _folders(git_dir: Path, commit: str) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _give_real_names(work: bytes, files: list[bytes], folders: list[bytes]) -> None:
+def give_real_names(work: bytes, paths: list[bytes]) -> None:
     """Rename what is stored under another name, innermost first."""
-    odd = {path for path in [*files, *folders] if path.rpartition(b"/")[2].startswith(objects.ESCAPE)}
+    odd = {path for path in paths if path.rpartition(b"/")[2].startswith(objects.ESCAPE)}
     for path in sorted(odd, key=lambda p: p.count(b"/"), reverse=True):
         parent, _, name = path.rpartition(b"/")
         before = work + b"/" + parent if parent else work
@@ -324,24 +373,27 @@ def load_seed(config: Config) -> Seed | None:
             (entry.path, entry.mode, entry.oid, entry) for entry in objects.index_entries(data)
         ]
         entries += [(path.encode("latin-1"), 0o40000, objects.EMPTY_TREE, None) for path in empty]
-        return Seed(bytes.fromhex(str(facts["tree"])), entries)
+        return Seed(bytes.fromhex(str(facts["tree"])), 0.0, entries)
     except (FileNotFoundError, KeyError, ValueError):
         return None
 
 
-def fetch_seed(config: Config, host: GitHost, commit: bytes) -> Seed:
-    """What ``commit`` on the host consists of, without its file contents.
+def fetch_seed(config: Config, host: GitHost, commit: bytes, *, names: bool = True) -> Seed:
+    """What ``commit`` on the host consists of, without file contents, and without names if so asked.
 
     Raises:
         SyncError: the host cannot say.
     """
     git_dir = config.private / "names.git"
     shutil.rmtree(git_dir, ignore_errors=True)
+    inside = ["--git-dir", str(git_dir)]
+    env = gitcmd.own_environment()
     try:
-        gitcmd.run(["init", "--quiet", "--bare", "--template=", str(git_dir)], env=gitcmd.own_environment())
-        host.fetch(commit, git_dir, contents=False)
-        listing = gitcmd.run(["--git-dir", str(git_dir), "ls-tree", "-r", "-t", "-z", "--full-tree", commit.hex()])
-        tree = gitcmd.run(["--git-dir", str(git_dir), "rev-parse", f"{commit.hex()}^{{tree}}"]).decode().strip()
+        gitcmd.run(["init", "--quiet", "--bare", "--template=", str(git_dir)], env=env)
+        host.fetch([commit], git_dir, leave_out="blob:none" if names else "tree:0", depth=1)
+        said = gitcmd.run([*inside, "cat-file", "commit", commit.hex()], env=env)
+        tree, at_s = objects.commit_facts(said)
+        listing = gitcmd.run([*inside, "ls-tree", "-r", "-t", "-z", "--full-tree", commit.hex()]) if names else b""
     except GitFailed as error:
         raise HostRefused(f"The last snapshot cannot be read: {error}.") from error
     finally:
@@ -353,4 +405,4 @@ def fetch_seed(config: Config, host: GitHost, commit: bytes) -> Seed:
         identity = bytes.fromhex(oid.decode())
         if mode != b"040000" or identity == objects.EMPTY_TREE:
             entries.append((path, int(mode, 8), identity, None))
-    return Seed(bytes.fromhex(tree), entries)
+    return Seed(tree, at_s, entries)

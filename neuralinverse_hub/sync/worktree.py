@@ -30,11 +30,18 @@ LARGEST_FILE: Final = 100 << 20
 LARGEST_GIT_FILE: Final = 1 << 30
 """Bytes; the same for a file inside ``.git``, where a pack of a long history is large by nature."""
 
+OURS: Final = objects.ESCAPE + b"/"
+"""Where in a snapshot's tree lies what is not a file of the folder; no file's stored path begins like this."""
+
 IGNORED: Final = "ignored by Git"
 _TOO_LARGE: Final = "larger than {} MB"
 _UNREADABLE: Final = "cannot be read: {}"
+_DAMAGED: Final = "kept as it is, but damaged, so Git cannot use it: {}"
+_ELSEWHERE: Final = "its history is partly in {}, outside this folder"
 _SPECIAL: Final = "not a file, a folder or a link"
 
+_SEARCHED_FOLDERS: Final = 200
+_SEARCHED_DEPTH: Final = 3
 _STREAMED: Final = 8 << 20
 _RACY_NS: Final = 50_000_000
 """Two writes closer than the clock's tick can leave equal time stamps: what was written this recently is read again."""
@@ -132,14 +139,15 @@ class Worktree:
         """How many files the snapshot has."""
         self._git_dirs: set[bytes] = set()
         self._forced: dict[bytes, frozenset[bytes]] = {}
+        self._damaged: dict[bytes, str] = {}
         self._rules: dict[bytes, ignored.Rules] = {}
         self._pack: Pack | None = None
         self._now_ns = 0
 
     # -- what others ask -------------------------------------------------------------------------------------------
 
-    def update(self, changes: Changes | None, pack: Pack) -> bytes:
-        """Bring the picture up to date and put every object the host lacks into ``pack``; the root tree's id.
+    def update(self, changes: Changes | None, pack: Pack) -> None:
+        """Bring the picture up to date and put every object the host lacks into ``pack``.
 
         ``changes`` says what to look at again; None means everything, which also finds what no watch has reported.
 
@@ -156,12 +164,20 @@ class Worktree:
                 self._scan(b"", self.top, recheck=True)
             else:
                 self._apply(changes)
-            return self._write_trees(self.top)
+            self._write_trees(self.top)
         finally:
             self._pack = None
             for rules in self._rules.values():
                 rules.close()
             self._rules.clear()
+
+    def root_tree(self, extra: Iterable[tuple[bytes, bytes]], pack: Pack) -> bytes:
+        """Id of the snapshot's root tree after an `update`: the folder, and ``extra`` (name, blob id) of our own."""
+        ours = objects.tree([(objects.FILE, name, oid) for name, oid in extra])
+        entries = self._entries(self.top)
+        if ours:
+            entries.append((objects.TREE, objects.ESCAPE, pack.add(objects.TREE_TYPE, ours)))
+        return pack.add(objects.TREE_TYPE, objects.tree(entries))
 
     def arrived(self) -> None:
         """The host has everything that the last `update` found."""
@@ -179,10 +195,14 @@ class Worktree:
         False, and nothing is taken over, when the entries do not make up that tree.
         """
         top = Folder()
+        ours: list[tuple[bytes, bytes]] = []
         at: bytes | None = None
         folder, files, count = top, dict[bytes, Record](), 0
         now_ns = time.time_ns()
         for stored, mode, oid, st in entries:
+            if stored.startswith(OURS):
+                ours.append((stored[len(OURS) :], oid))
+                continue
             parent, _, name = objects.real_path(stored).rpartition(b"/")
             if parent != at:
                 folder.replace_files(files)
@@ -196,21 +216,33 @@ class Worktree:
                 files[name] = (_KINDS[mode], oid, 0 if st is None else _mark(st, now_ns))
                 count += 1
         folder.replace_files(files)
-        if self._write_trees(top) != tree:
-            return False
-        self.top, self.files = top, count
+        before = self.top
+        self.top = top
+        self._write_trees(top)
+        with Pack(None) as unused:
+            if self.root_tree(ours, unused) != tree:
+                self.top = before
+                return False
+        self.files = count
         self.arrived()
         return True
 
-    def not_protected(self) -> list[tuple[bytes, str]]:
-        """Paths that no snapshot holds, and why, sorted."""
-        found: list[tuple[bytes, str]] = []
+    def not_protected(self) -> dict[bytes, str]:
+        """Paths that are not in the snapshot though nobody asked for that, and why."""
+        damaged = {_join(base, b".git"): why for base, why in self._damaged.items()}
+        return {path: why for path, why in self._skipped() if why != IGNORED} | damaged
+
+    def ignored_paths(self) -> dict[bytes, str]:
+        """Paths that are left out because they are ignored; `not_protected` does not repeat them."""
+        return {path: why for path, why in self._skipped() if why == IGNORED}
+
+    def _skipped(self) -> Iterator[tuple[bytes, str]]:
         todo = [(b"", self.top)]
         while todo:
             path, folder = todo.pop()
-            found += [(_join(path, name), why) for name, why in folder.skipped.items()]
+            for name, why in folder.skipped.items():
+                yield _join(path, name), why
             todo += [(_join(path, name), child) for name, child in folder.folders.items()]
-        return sorted(found)
 
     def locked(self) -> bool:
         """Whether a Git command is at work in one of the repositories."""
@@ -418,6 +450,7 @@ class Worktree:
                 self.watcher.forget(inside)
         if name == b".git":
             self._forced.pop(path, None)
+            self._damaged.pop(path, None)
         return held
 
     def _ignored(
@@ -439,7 +472,7 @@ class Worktree:
             return known
         base = next((prefix for prefix in _prefixes(path) if prefix in self._forced), None)
         if base is None:
-            found = {name for name in ask if name in folders and ignored.recreatable(name)}
+            found = {name for name in ask if (ignored.recreatable(name) if name in folders else ignored.secret(name))}
         else:
             prefix = path[len(base) :].lstrip(b"/")
             full = {_join(prefix, name): name for name in ask}
@@ -448,9 +481,23 @@ class Worktree:
         return found if recheck else known | found
 
     def _nested_repository(self, path: bytes, name: bytes, folders: set[bytes]) -> bool:
-        """A repository of the person's own, though an outer one ignores its folder."""
-        full = self.root + b"/" + _join(path, name)
-        return name in folders and not ignored.recreatable(name) and os.path.lexists(full + b"/.git")
+        """Whether a folder that is ignored has a repository of the person's own in it, not far down."""
+        if name not in folders or ignored.recreatable(name) or ignored.built(name):
+            return False
+        todo, left = [(self.root + b"/" + _join(path, name), 0)], _SEARCHED_FOLDERS
+        while todo and left:
+            at, depth = todo.pop(0)
+            left -= 1
+            try:
+                with os.scandir(at) as listing:
+                    inside = [e.name for e in listing if e.is_dir(follow_symlinks=False) or e.name == b".git"]
+            except OSError:
+                continue
+            if b".git" in inside:
+                return True
+            if depth < _SEARCHED_DEPTH:
+                todo += [(at + b"/" + n, depth + 1) for n in inside if not ignored.recreatable(n)]
+        return False
 
     def _rules_for(self, base: bytes, *, fresh: bool = False) -> ignored.Rules:
         if fresh and base in self._rules:
@@ -460,7 +507,29 @@ class Worktree:
             work_tree = _join(self.root, base) if base else self.root
             rules = self._rules[base] = ignored.Rules(work_tree + b"/.git", work_tree)
             self._forced[base] = rules.tracked_though_ignored()
+            self._damaged.pop(base, None)
+            why = _DAMAGED.format(rules.broken) if rules.broken is not None else self._elsewhere(work_tree)
+            if why is not None:
+                self._damaged[base] = why
         return rules
+
+    def _elsewhere(self, work_tree: bytes) -> str | None:
+        """What to say of a repository that does not lie in this folder with all that belongs to it."""
+        places = []
+        try:
+            if not os.path.isdir(work_tree + b"/.git"):
+                with open(work_tree + b"/.git", "rb") as file:
+                    places.append(os.path.join(work_tree, file.read(4096).removeprefix(b"gitdir:").strip()))
+            else:
+                with open(work_tree + b"/.git/objects/info/alternates", "rb") as file:
+                    places += [
+                        os.path.join(work_tree, b".git/objects", line) for line in file.read(65536).split(b"\n") if line
+                    ]
+        except OSError:
+            return None
+        top = os.path.realpath(self.root) + b"/"
+        outside = [place for place in places if not (os.path.realpath(place) + b"/").startswith(top)]
+        return _ELSEWHERE.format(os.fsdecode(outside[0])) if outside else None
 
     # -- Git folders -----------------------------------------------------------------------------------------------
 
@@ -602,19 +671,20 @@ class Worktree:
 
     # -- trees -----------------------------------------------------------------------------------------------------
 
-    def _write_trees(self, folder: Folder) -> bytes:
-        """The folder's tree id; trees the host lacks go into the pack."""
-        if folder.sent:
-            return folder.oid
+    def _entries(self, folder: Folder) -> list[tuple[bytes, bytes, bytes]]:
         entries = [(_MODES[kind], objects.stored_name(name), oid) for name, (kind, oid, _) in folder.files().items()]
-        for name, child in folder.folders.items():
-            entries.append((objects.TREE, objects.stored_name(name), self._write_trees(child)))
-        data = objects.tree(entries)
-        if self._pack is not None:
-            folder.oid = self._pack.add(objects.TREE_TYPE, data)
-        else:
-            folder.oid = objects.object_id(objects.TREE_TYPE, data)
-        return folder.oid
+        return entries + [(objects.TREE, objects.stored_name(name), c.oid) for name, c in folder.folders.items()]
+
+    def _write_trees(self, folder: Folder) -> None:
+        """Bring the tree ids up to date; trees the host lacks go into the pack."""
+        if folder.sent:
+            return
+        for child in folder.folders.values():
+            self._write_trees(child)
+        data = objects.tree(self._entries(folder))
+        folder.oid = objects.object_id(objects.TREE_TYPE, data)
+        if self._pack is not None and folder is not self.top:
+            self._pack.add(objects.TREE_TYPE, data, folder.oid)
 
 
 def _passing(name: bytes) -> bool:

@@ -17,7 +17,6 @@ from neuralinverse_hub.workspace.place import BadWorkspace, Place
 def main() -> int:
     """Start the workspace; extra arguments go to ``jupyterhub-singleuser``."""
     logging.basicConfig(level=logging.INFO, format="[workspace] %(levelname)s %(message)s")
-    os.umask(0o077)
     try:
         place = Place.of(os.environ)
         place.prepare()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from neuralinverse_hub import wire
 
@@ -71,6 +72,7 @@ def code_server(environ: Mapping[str, str]) -> list[str]:
 def command(environ: Mapping[str, str], socket: str, base_url: str) -> list[str]:
     """The whole command line. ``base_url`` is the entry's path below the hub, e.g. ``/user/ada/vscode``."""
     data = vscode_folder(Path(environ[wire.ENV_STATE]))
+    lab_url = environ.get(wire.ENV_LAB_URL)
     return [
         *code_server(environ),
         "--auth=none",
@@ -84,6 +86,8 @@ def command(environ: Mapping[str, str], socket: str, base_url: str) -> list[str]
         f"--extensions-dir={data / 'extensions'}",
         f"--abs-proxy-base-path={base_url.rstrip('/')}",
         "--app-name=Neural Inverse",
+        # A click on JupyterLab opens it at once, without a question about foreign sites.
+        *([f"--link-protection-trusted-domains={urlsplit(lab_url).netloc}"] if lab_url else []),
         environ[wire.ENV_FOLDER],
     ]
 

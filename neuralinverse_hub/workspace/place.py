@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +79,13 @@ class Place:
 
         ``OPENAI_*`` make the usual SDKs and tools reach the gateway with nothing to configure.
         """
+        # At the end of the path: ``neuralinverse-hub`` and ``jupyter`` are found, a person's own python stays first.
+        path = os.pathsep.join(filter(None, [environ.get("PATH"), os.path.dirname(sys.executable)]))
         mine = {
+            "PATH": path,
             "JUPYTER_CONFIG_PATH": os.pathsep.join(
                 filter(None, [str(jupyter_config), environ.get("JUPYTER_CONFIG_PATH")])
-            )
+            ),
         }
         if environ.get(wire.ENV_GATEWAY_URL):
             mine["OPENAI_BASE_URL"] = environ[wire.ENV_GATEWAY_URL]

@@ -74,7 +74,8 @@ class Lab:
         return Path(self._log.name).read_text()
 
     def page(self, path: str) -> str:
-        return f"{self.url}/lab/tree/{path}?token={PASSWORD}"
+        """``path`` in a layout of its own, so that no other test's tabs are open."""
+        return f"{self.url}/lab/workspaces/{Path(path).stem}/tree/{path}?token={PASSWORD}"
 
     def stop(self) -> None:
         self._process.terminate()

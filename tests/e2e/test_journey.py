@@ -6,10 +6,12 @@ embedded Git host and the embedded model.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +43,11 @@ def test_log_in_be_in_vscode_ask_ai_lose_nothing(one_machine: OneMachine, page: 
     text = page.locator(".editor-instance .view-lines")
     expect(text).to_contain_text("Welcome to your workspace", timeout=60_000)
     expect(page.locator(".editor-instance .monaco-editor.focused")).to_be_visible()
+    protected_item = page.locator(".statusbar-item").filter(has_text="Protected").first
+    expect(protected_item).to_be_visible(timeout=30_000)
+    screenshot(page, "workspace")
     page.keyboard.type("typed by a person ")
     expect(text).to_contain_text("typed by a person # Welcome")
-    screenshot(page, "workspace")
 
     # What is typed is saved by itself, and what is saved is on the Git host, on refs that nobody's branch list shows.
     repository = eventually(
@@ -53,11 +57,7 @@ def test_log_in_be_in_vscode_ask_ai_lose_nothing(one_machine: OneMachine, page: 
         "the typed words on the host", lambda: on_host(repository, "WELCOME.md", b"typed by a person # Welcome"), 20
     )
     assert all(name.startswith("refs/ni/") for name in refs(repository))
-    expect(
-        page.locator("[id='neuralinverse.neuralinverse.neuralinverse.status'], .statusbar-item")
-        .filter(has_text="Protected")
-        .first
-    ).to_be_visible(timeout=20_000)
+    expect(protected_item).to_be_visible(timeout=20_000)
 
     # AI in VS Code: on a selection, and the chat participant. Both name the model that really answered.
     page.locator(".editor-instance .view-lines").click()
@@ -87,7 +87,10 @@ def test_log_in_be_in_vscode_ask_ai_lose_nothing(one_machine: OneMachine, page: 
     # AI in the JupyterLab chat, one click away from VS Code.
     assert environment[wire.ENV_LAB_URL] == f"{machine.url}/user/{machine.user}/lab"
     (folder / "first.chat").write_text("{}")
-    lab = page.context.new_page()
+    with page.context.expect_page() as opened:
+        page.locator(".statusbar-item").filter(has_text="JupyterLab").click()
+    lab = opened.value
+    lab.wait_for_url(f"{environment[wire.ENV_LAB_URL]}**")
     answer = pages.lab_chat(lab, f"{environment[wire.ENV_LAB_URL]}/tree/first.chat", "Say hello")
     expect(answer).to_contain_text(DEMO, timeout=120_000)
     screenshot(lab, "lab-chat")
@@ -97,19 +100,21 @@ def test_log_in_be_in_vscode_ask_ai_lose_nothing(one_machine: OneMachine, page: 
     project = folder / "project"
     work_in(project)
     (folder / "notes with spaces é.txt").write_bytes(b"plain, outside of any repository\r\n")
-    before = everything(folder)
     status_before = git(project, "status", "--porcelain=v2", "--branch")
     eventually("all of it protected", lambda: on_host(repository, "notes with spaces é.txt", b"plain"), 20)
-    eventually("the state protected", lambda: protected(machine), 30)
+    eventually("the state protected and quiet", lambda: protected(machine, quiet_s=3), 60)
 
     # Kill it all, delete its folder, start again.
     for process in machine.processes():
         process.send_signal(signal.SIGKILL)
     eventually("every process of the workspace gone", lambda: not machine.processes())
+    before = everything(folder)
     shutil.rmtree(machine.home())
-    page.goto(f"{machine.url}/hub/spawn/{machine.user}")
+    pages.come_back(page, f"{machine.url}/user/{machine.user}/vscode/")
     pages.explorer_shows(page, "project")
-    eventually("the files back", lambda: everything(folder) == before, 30)
+    eventually("the ready file", (machine.home() / ".neuralinverse" / "ready").exists)
+    after = everything(folder)
+    assert {name for name in before | after if before.get(name) != after.get(name)} == set()
     assert git(project, "status", "--porcelain=v2", "--branch") == status_before
     assert git(project, "stash", "list").count("stash@") == 1
     screenshot(page, "restored")
@@ -145,7 +150,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def everything(folder: Path) -> dict[str, object]:
-    """Every file outside of ``.git`` with its bytes, mode and link target."""
+    """Every file outside of ``.git``: its bytes, whether it is executable, its link target."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
@@ -154,7 +159,7 @@ def everything(folder: Path) -> dict[str, object]:
         if path.is_symlink():
             found[str(relative)] = os.readlink(path)
         elif path.is_file():
-            found[str(relative)] = (path.stat().st_mode & 0o111, path.read_bytes())
+            found[str(relative)] = (path.stat().st_mode & 0o100, path.read_bytes())
     return found
 
 
@@ -171,11 +176,11 @@ def on_host(repository: Path, name: str, words: bytes) -> bool:
     return False
 
 
-def protected(machine: OneMachine) -> bool:
-    import json
-
+def protected(machine: OneMachine, quiet_s: float) -> bool:
+    """Whether all is on the host and nobody, the Lab's autosave included, has written for ``quiet_s`` seconds."""
     status = json.loads((machine.home() / ".neuralinverse" / wire.SYNC_STATUS_FILE).read_bytes())
-    return bool(status["state"] == "protected" and status["pending"] == 0)
+    newest = max(path.lstat().st_mtime for path in machine.folder().rglob("*"))
+    return bool(status["state"] == "protected" and status["pending"] == 0 and time.time() - newest > quiet_s)
 
 
 def screenshot(page: Any, name: str) -> None:

@@ -8,7 +8,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from sync_rig import git
+
+from tests.sync.rig import git
 
 
 def get(url, token=None, basic=False):

@@ -13,9 +13,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from sync_rig import Workspace, free_port, git, until
 
 from neuralinverse_hub import wire
+from tests.sync.rig import Workspace, free_port, git, until
 
 CONFIG = """
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"

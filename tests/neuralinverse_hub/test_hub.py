@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import requests
 
@@ -56,8 +58,6 @@ def test_without_a_token_no_service_answers(one_machine: OneMachine) -> None:
 
 
 def test_work_survives_a_stop_and_the_loss_of_its_folder(one_machine: OneMachine) -> None:
-    import shutil
-
     grace = Person(one_machine, "grace")
     assert grace.log_in().ok
     grace.start()
@@ -74,7 +74,14 @@ def test_work_survives_a_stop_and_the_loss_of_its_folder(one_machine: OneMachine
     grace.stop()
 
 
-def test_an_odd_name_gets_a_workspace_of_its_own(one_machine: OneMachine) -> None:
-    person = Person(one_machine, "zoë lovelace")
-    answer = person.log_in()
-    assert answer.ok
+def test_an_odd_name_gets_a_workspace_of_its_own_that_comes_back(one_machine: OneMachine) -> None:
+    person = Person(one_machine, "zoë lovelace+1@example.org")
+    assert person.log_in().ok
+    person.start()
+    folder = one_machine.folder(person.name)
+    (folder / "mine.txt").write_text("hers alone")
+    person.stop()
+    shutil.rmtree(one_machine.home(person.name))
+    person.start()
+    eventually("the file restored", (folder / "mine.txt").exists)
+    person.stop()

@@ -102,3 +102,16 @@ def test_without_a_git_host_there_is_no_service_and_no_url() -> None:
     configure(c, {})
     assert [service["name"] for service in c.JupyterHub.services] == ["ai-gateway"]
     assert "git_url" not in c.LocalWorkspaceSpawner
+
+
+def test_the_secret_behind_peoples_keys_is_made_once_and_private(tmp_path: Path) -> None:
+    for _ in range(2):
+        c = Config()
+        configure(c, one_machine(tmp_path))
+    file = Path(c.LocalWorkspaceSpawner.sync_secret_file)
+    assert file == tmp_path / "sync_secret"
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.read_text()
+    configure(Config(), one_machine(tmp_path))
+    assert file.read_text() == before
+    assert len(before) == 64

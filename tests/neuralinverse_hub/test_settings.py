@@ -16,7 +16,7 @@ def test_a_misspelt_setting_is_refused_with_the_nearest_right_name() -> None:
 def test_a_name_like_no_other_is_refused_with_all_known_ones() -> None:
     c = Config()
     c.NeuralInverseHub.zzz = 1
-    with pytest.raises(UnknownSetting, match="known: git_host, git_root, hub_url"):
+    with pytest.raises(UnknownSetting, match="known: git_host, git_root, hub_url, sync_secret_file"):
         check_names(c, [NeuralInverseHub])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from sync_rig import git, picture, until
+from tests.sync.rig import git, picture, until
 
 
 def test_a_saved_file_is_on_the_host_within_two_seconds(workspace):
@@ -223,6 +223,6 @@ def test_a_zombie_cannot_write_after_its_successor_has_started(make_workspace):
     assert successor.restore()["restored"]
     (zombie.folder / "x").write_text("from the grave\n")
     until(lambda: zombie.status()["state"] == "stopped", "the zombie to stop")
-    assert "taken over" in zombie.status()["error"]
+    assert "started again elsewhere" in zombie.status()["error"]
     assert zombie.on_host("x") == b"first\n"
     assert zombie.end() == 3

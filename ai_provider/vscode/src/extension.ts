@@ -7,6 +7,7 @@ import { Fixes } from "./fixes";
 import { Gateway } from "./gateway";
 import { Completer } from "./ghost";
 import { Inline } from "./inline";
+import { labButton } from "./lab";
 import { Models } from "./models";
 import { Participant } from "./participant";
 import { StatusBar } from "./status";
@@ -26,6 +27,7 @@ export function activate(context: vscode.ExtensionContext): void {
     vault,
     status,
     models.register(),
+    ...labButton(process.env["NEURALINVERSE_LAB_URL"]),
     new Participant(gateway, window, status).register(),
     new Inline(new Completer(gateway), vault, status).register(),
     edits.register(),

@@ -5,7 +5,24 @@ import { ApiError } from "./requests.mjs";
 /** Chars that one token stands for at the very most; a longer prompt is refused without being tokenized. */
 const MAX_CHARS_PER_TOKEN = 64;
 
+/** So small a model repeats one sentence for ever without it; new lines stay free, since code needs them. */
+const REPEAT_PENALTY = { lastTokens: 128, penalty: 1.15, frequencyPenalty: 0.1, penalizeNewLine: false };
+
 const FINISH = { maxTokens: "length" };
+
+/** What the model was trained to hear when nobody else says who it is. */
+const OWN_SYSTEM_PROMPT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
+
+/**
+ * A conversation as this model was trained to read it: ChatML, beginning with a system turn and without a token before
+ * it. `{special}` pieces are markup; what people wrote stays text even when it looks like markup.
+ */
+function chatText(history) {
+  const turns = history[0].role === "system" ? history : [{ role: "system", text: OWN_SYSTEM_PROMPT }, ...history];
+  const pieces = turns.flatMap(({ role, text }) => [{ special: `<|im_start|>${role}\n` }, text, { special: "<|im_end|>\n" }]);
+  // A conversation that ends with the model's own turn is to be continued, any other to be answered.
+  return turns.at(-1).role === "assistant" ? pieces.slice(0, -1) : [...pieces, { special: "<|im_start|>assistant\n" }];
+}
 
 export class Engine {
   #queue = Promise.resolve();
@@ -20,33 +37,24 @@ export class Engine {
   }
 
   async #load(library, weights, threads) {
-    const { getLlama, LlamaCompletion, resolveChatWrapper } = await import(library);
+    const { getLlama, LlamaCompletion, LlamaText, SpecialTokensText } = await import(library);
     // Never build: a compiler is no part of what this needs, and minutes of silence are no way to start.
     const llama = await getLlama({ build: "never", gpu: false, maxThreads: threads, logLevel: "error" });
     const model = await llama.loadModel({ modelPath: weights });
     const context = await model.createContext({ contextSize: this.#contextSize, threads });
     const sequence = context.getSequence();
-    this.#loaded = { model, sequence, completion: new LlamaCompletion({ contextSequence: sequence }), wrapper: resolveChatWrapper(model) };
+    const completion = new LlamaCompletion({ contextSequence: sequence });
+    const render = (history) => LlamaText(chatText(history).map((piece) => (piece.special ? new SpecialTokensText(piece.special) : piece)));
+    this.#loaded = { model, sequence, completion, render };
   }
 
   #tokens(request) {
-    const { model, wrapper } = this.#loaded;
-    const chars = request.prompt?.length ?? request.history.reduce((sum, turn) => sum + (turn.text ?? turn.response[0]).length, 0);
+    const { model, render } = this.#loaded;
+    const chars = request.prompt?.length ?? request.history.reduce((sum, { text }) => sum + text.length, 0);
     if (chars > this.#contextSize * MAX_CHARS_PER_TOKEN) throw this.#tooLong(`${chars} characters`);
-    let stops = [];
-    let tokens;
-    if (request.history) {
-      const last = request.history.at(-1);
-      // The model speaks next: an open turn of its own tells the template so.
-      const chatHistory = last.type === "model" ? request.history : [...request.history, { type: "model", response: [""] }];
-      const { contextText, stopGenerationTriggers } = wrapper.generateContextState({ chatHistory });
-      tokens = contextText.tokenize(model.tokenizer);
-      stops = stopGenerationTriggers;
-    } else {
-      tokens = model.tokenize(request.prompt);
-    }
+    const tokens = request.history ? render(request.history).tokenize(model.tokenizer) : model.tokenize(request.prompt);
     if (tokens.length >= this.#contextSize - 1) throw this.#tooLong(`${tokens.length} tokens`);
-    return { tokens, stops };
+    return tokens;
   }
 
   #tooLong(length) {
@@ -63,13 +71,13 @@ export class Engine {
    */
   async answer(request, signal, onText = () => {}) {
     await this.ready;
-    const { tokens, stops } = this.#tokens(request);
-    const turn = this.#queue.then(() => this.#generate(request, tokens, stops, signal, onText));
+    const tokens = this.#tokens(request);
+    const turn = this.#queue.then(() => this.#generate(request, tokens, signal, onText));
     this.#queue = turn.catch(() => {});
     return turn;
   }
 
-  async #generate(request, tokens, stops, signal, onText) {
+  async #generate(request, tokens, signal, onText) {
     signal.throwIfAborted();
     const { completion, sequence } = this.#loaded;
     const room = this.#contextSize - tokens.length - 1;
@@ -81,7 +89,8 @@ export class Engine {
         temperature: request.temperature,
         topP: request.topP,
         seed: request.seed,
-        customStopTriggers: [...stops, ...request.stops],
+        repeatPenalty: REPEAT_PENALTY,
+        customStopTriggers: request.stops,
         onTextChunk: onText,
         onToken: (some) => (completionTokens += some.length),
         disableContextShift: true,

@@ -10,7 +10,7 @@ export class ApiError extends Error {
 }
 
 /** What an answer gets when the client names no `max_tokens`: a small model left alone goes on for minutes. */
-export const DEFAULT_MAX_TOKENS = 1024;
+export const DEFAULT_MAX_TOKENS = 400;
 
 const bad = (message, param) => new ApiError(400, message, { param });
 
@@ -40,13 +40,13 @@ const turn = (message, index) => {
   switch (message?.role) {
     case "system":
     case "developer":
-      return { type: "system", text: said };
+      return { role: "system", text: said };
     case "user":
     case "tool":
     case "function":
-      return { type: "user", text: said };
+      return { role: "user", text: said };
     case "assistant":
-      return { type: "model", response: [said] };
+      return { role: "assistant", text: said };
     default:
       throw bad(`messages[${index}].role is ${JSON.stringify(message?.role)}; known: system, user, assistant, tool.`, "messages");
   }

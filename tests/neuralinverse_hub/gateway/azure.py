@@ -19,6 +19,9 @@ KEY = "stand-in-azure-key"
 FILTER_RESULT = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
 
 
+DETECTIONS = {name: {"filtered": False, "detected": False} for name in ("jailbreak", "indirect_attack")}
+
+
 @dataclass
 class Fault:
     """What the next ``times`` requests to ``deployment`` (None: any) meet instead of an answer."""
@@ -51,6 +54,8 @@ class Azure:
         self.raw: Callable[[str], list[bytes]] | None = None
         """Bytes of a whole stream, instead of the pieces."""
         self.pause_s = 0.0
+        self.chaos: Callable[[], str | None] | None = None
+        """Asked for a fault for every request, in place of `faults`."""
         self.deployments = {
             "my-r1": "DeepSeek-R1",
             "my-llama": "Llama-4-Maverick-17B-128E-Instruct-FP8",
@@ -60,11 +65,18 @@ class Azure:
         self.gate = asyncio.Event()
         """Hanging requests wait for this."""
         self.active = 0
+        self.capacity = 10**9
+        """More requests at once than this are refused with 429."""
+        self.refused = 0
+        self.bearer = ""
+        """The Entra ID token that is asked for; empty: the key is."""
         self.url = ""
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/openai/v1/chat/completions", self.chat)
+        app.router.add_post("/openai/v1/completions", self.chat)
+        app.router.add_post("/openai/v1/embeddings", self.embeddings)
         app.router.add_get("/openai/v1/models", self.models)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2)
         await self._runner.setup()
@@ -81,20 +93,38 @@ class Azure:
         rows = [{"id": name, "object": "model", "created": 1, "owned_by": "azure"} for name in self.deployments]
         return web.json_response({"object": "list", "data": rows})
 
+    async def embeddings(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.seen.append(Seen(body["model"], body, dict(request.headers)))
+        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        rows = [{"object": "embedding", "index": index, "embedding": [0.5, -0.25]} for index in range(len(texts))]
+        usage = {"prompt_tokens": 2 * len(texts), "total_tokens": 2 * len(texts)}
+        return web.json_response({"object": "list", "data": rows, "model": body["model"], "usage": usage})
+
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         name = body.get("model", "")
         seen = Seen(name, body, dict(request.headers))
         self.seen.append(seen)
-        if request.headers.get("api-key") != KEY:
+        allowed = (
+            request.headers.get("Authorization") == f"Bearer {self.bearer}"
+            if self.bearer
+            else request.headers.get("api-key") == KEY or "api-key" not in request.headers
+        )
+        if not allowed:
             return self._error(401, "401", "Access denied due to invalid subscription key or wrong API endpoint.")
         fault = self._fault(name)
         if fault and (answer := await self._faulty(request, fault)):
             return answer
         if name not in self.deployments:
             return self._error(404, "DeploymentNotFound", "The API deployment for this resource does not exist.")
+        if self.active >= self.capacity:
+            self.refused += 1
+            return self._error(429, "429", "Requests have exceeded the rate limit.", {"retry-after-ms": "20"})
         self.active += 1
         try:
+            if fault and fault.kind == "hang":
+                await self.gate.wait()
             if body.get("stream"):
                 return await self._stream(request, seen, fault)
             await asyncio.sleep(self.pause_s)
@@ -106,6 +136,9 @@ class Azure:
             self.active -= 1
 
     def _fault(self, name: str) -> Fault | None:
+        if self.chaos is not None:
+            kind = self.chaos()
+            return Fault(kind, headers={"retry-after-ms": "100"}) if kind else None
         for fault in self.faults:
             if fault.times and fault.deployment in (None, name):
                 fault.times -= 1
@@ -122,8 +155,6 @@ class Azure:
                 return self._error(
                     400, "content_filter", "The response was filtered due to the prompt.", param="prompt"
                 )
-            case "hang":
-                await self.gate.wait()
             case "drop":
                 assert request.transport is not None
                 request.transport.abort()
@@ -136,7 +167,8 @@ class Azure:
         return web.json_response({"error": error}, status=status, headers=headers)
 
     def usage(self, body: dict[str, Any]) -> dict[str, Any]:
-        words = sum(len(str(message.get("content")).split()) for message in body["messages"])
+        said = [str(message.get("content")) for message in body.get("messages") or [{"content": body.get("prompt")}]]
+        words = sum(len(text.split()) for text in said)
         output = len(self.pieces) + len(self.reasoning)
         return {
             "prompt_tokens": words,
@@ -152,10 +184,23 @@ class Azure:
         }
 
     def _whole(self, body: dict[str, Any], fault: Fault | None) -> dict[str, Any]:
+        if "prompt" in body:
+            choice = {"index": 0, "text": "".join(self.pieces), "finish_reason": "stop", "logprobs": None}
+            return {
+                "id": "cmpl-standin",
+                "object": "text_completion",
+                "created": 1_790_000_000,
+                "model": self.deployments[body["model"]],
+                "choices": [choice],
+                "usage": self.usage(body),
+            }
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self.pieces), "refusal": None}
+        if body.get("tools"):
+            message |= {"content": None, "tool_calls": [self.tool_call(body)]}
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
         reason = "content_filter" if fault and fault.kind == "filtered" else "stop"
+        reason = "tool_calls" if body.get("tools") else reason
         return {
             "id": "chatcmpl-standin",
             "object": "chat.completion",
@@ -172,8 +217,13 @@ class Azure:
                 }
             ],
             "usage": self.usage(body),
-            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": FILTER_RESULT}],
+            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {**FILTER_RESULT, **DETECTIONS}}],
         }
+
+    def tool_call(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A call of the first tool that was offered."""
+        name = body["tools"][0]["function"]["name"]
+        return {"id": "call_1", "type": "function", "function": {"name": name, "arguments": '{"city":"Paris"}'}}
 
     def chunks(self, body: dict[str, Any], fault: Fault | None = None) -> list[dict[str, Any]]:
         """The events of a stream, as objects."""
@@ -192,6 +242,29 @@ class Azure:
             return {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}]}
 
         reason = "content_filter" if fault and fault.kind == "filtered" else "stop"
+        if "prompt" in body:
+            head = {**head, "object": "text_completion"}
+            texts = [*self.pieces, ""]
+            last = len(texts) - 1
+            return [
+                {
+                    **head,
+                    "choices": [
+                        {"index": 0, "text": text, "finish_reason": "stop" if index == last else None, "logprobs": None}
+                    ],
+                }
+                for index, text in enumerate(texts)
+            ] + ([{**head, "choices": [], "usage": self.usage(body)}] if wants_usage else [])
+        if body.get("tools"):
+            call = self.tool_call(body)
+            opening = {**call, "index": 0, "function": {**call["function"], "arguments": ""}}
+            closing = {"index": 0, "function": {"arguments": call["function"]["arguments"]}}
+            chunks = [
+                chunk({"role": "assistant", "content": None, "tool_calls": [opening]}),
+                chunk({"tool_calls": [closing]}),
+                chunk({}, "tool_calls"),
+            ]
+            return chunks + ([{**head, "choices": [], "usage": self.usage(body)}] if wants_usage else [])
         chunks = [
             chunk({"role": "assistant", "content": "", "refusal": None}),
             *(chunk({"reasoning_content": piece}) for piece in self.reasoning),

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
+import hypothesis
 import openai
 import pytest
 from aiohttp import web
@@ -18,6 +19,10 @@ from aiohttp import web
 from neuralinverse_hub import wire
 from neuralinverse_hub.gateway.app import Gateway
 from tests.neuralinverse_hub.gateway.azure import KEY, Azure, standing_in
+
+# A machine that runs other tests at the same time is slow now and then; that is no finding.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 SCOPE = "access:services!service=ai-gateway"
 

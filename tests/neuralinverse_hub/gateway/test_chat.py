@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import openai
 import pytest
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.gateway import edge, handlers
 from tests.neuralinverse_hub.gateway.azure import Azure, Fault
-from tests.neuralinverse_hub.gateway.conftest import Hub, Running, azure_env, prompt, serving, until
+from tests.neuralinverse_hub.gateway.conftest import KEY, Hub, Running, azure_env, prompt, serving, until
 
 
 async def test_the_official_sdk_gets_an_answer_with_the_real_name_of_the_model(gateway: Running) -> None:
@@ -93,6 +95,9 @@ async def test_a_client_that_leaves_before_the_answer_aborts_too(gateway: Runnin
         async with asyncio.timeout(0.3), gateway.post(prompt()) as response:
             await response.read()
     await until(lambda: azure.seen[0].aborted)
+    record = await until(lambda: gateway.records and gateway.records[0])
+    assert (record.status, record.output_tokens, record.first_token_s) == ("partial", 0, None)
+    assert record.input_tokens > 0
 
 
 async def test_a_broken_deployment_is_passed_over_before_the_first_byte(gateway: Running, azure: Azure) -> None:
@@ -130,6 +135,7 @@ async def test_when_every_way_is_broken_the_error_names_each_cause(gateway: Runn
         assert response.status == 503
         message = (await response.json())["error"]["message"]
     assert "azure/my-r1 answered 500" in message and "azure/Mistral-Large-3 answered 500" in message
+    assert (gateway.records[0].status, gateway.records[0].usd) == ("failed", 0)
 
 
 async def test_a_content_filter_is_told_and_not_tried_elsewhere(gateway: Running, azure: Azure) -> None:
@@ -265,3 +271,92 @@ async def test_models_lists_tasks_and_models_with_who_answers(gateway: Running) 
     assert cards["coding"]["served_by"] == "Llama-4-Maverick-17B-128E-Instruct-FP8"
     assert cards["coding"]["kind"] == "task" and cards["llama-4"]["kind"] == "model"
     assert one.id == "llama-4"
+
+
+async def raw(gateway: Running, data: bytes) -> bytes:
+    """What the gateway answers to these very bytes."""
+    parts = urlsplit(gateway.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(data)
+    try:
+        return await asyncio.wait_for(reader.read(65536), 10)
+    finally:
+        writer.close()
+
+
+async def test_headers_cannot_be_injected_in_either_direction(gateway: Running, azure: Azure) -> None:
+    head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\n"
+    body = json.dumps(prompt(model="general\r\nX-Evil: 1")).encode()
+    answer = await raw(gateway, head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert b" 404 " in answer.split(b"\r\n")[0] and b"\nX-Evil" not in answer.split(b"\r\n\r\n")[0]
+    headers = {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "X-Evil": "1", "api-key": "mine"}
+    async with gateway.post(prompt(), headers=headers) as response:
+        assert response.status == 200
+    sent = {name.lower(): value for name, value in azure.seen[0].headers.items()}
+    assert sent["traceparent"] == headers["traceparent"]
+    assert "x-evil" not in sent and sent["api-key"] == KEY and "authorization" not in sent
+
+
+async def test_a_token_is_needed_before_a_body_is_read(gateway: Running) -> None:
+    head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer nobody\r\n"
+    answer = await raw(gateway, head + b"Content-Length: 1000000\r\n\r\n")
+    assert b" 401 " in answer.split(b"\r\n")[0]
+
+
+async def test_a_body_that_comes_drop_by_drop_is_given_up(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "BODY_S", 0.2)
+    head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\n"
+    assert await raw(gateway, head + b'Content-Length: 1000\r\n\r\n{"model"') == b""
+    async with gateway.post(prompt()) as response:
+        assert response.status == 200
+
+
+async def test_a_single_message_of_1_mb_is_an_ordinary_request(gateway: Running) -> None:
+    async with gateway.post({**prompt("x" * 2**20), "model": "coding"}) as response:
+        assert response.status == 200
+
+
+async def test_metrics_health_and_readiness(gateway: Running) -> None:
+    async with gateway.post(prompt()) as response:
+        await response.read()
+    base = gateway.url.removesuffix("v1")
+    for token, status in (("ada-token", 403), ("nobody", 401)):
+        async with gateway.session.get(base + "metrics", headers={"Authorization": f"Bearer {token}"}) as response:
+            assert response.status == status
+    async with gateway.session.get(base + "metrics", headers={"Authorization": "Bearer root-token"}) as response:
+        text = await response.text()
+    assert 'gen_ai_client_token_usage_sum{gen_ai_request_model="mistral-large"' in text
+    assert 'neuralinverse_gateway_healthy{deployment="azure/Mistral-Large-3"} 1.0' in text
+    assert "ada" not in text, "persons are no labels"
+    for path, status in (("healthz", 200), ("readyz", 200)):
+        async with gateway.session.get(base + path) as response:
+            assert response.status == status
+
+
+async def test_prompts_and_answers_are_in_no_log(
+    gateway: Running, azure: Azure, caplog: pytest.LogCaptureFixture
+) -> None:
+    azure.pieces = ["unspeakable", " answer"]
+    azure.faults = [Fault("500"), Fault("half-event")]
+    with caplog.at_level("DEBUG"):
+        for stream in (False, True, True):
+            async with gateway.post(prompt("a private question", stream=stream)) as response:
+                await response.read()
+    said = "\n".join(record.getMessage() for record in caplog.records)
+    assert "private question" not in said and "unspeakable" not in said and KEY not in said
+
+
+async def test_a_client_that_stops_reading_is_given_up_in_the_end(
+    gateway: Running, azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "UNREAD_S", 0.3)
+    azure.pieces = ["word " * 20_000] * 400
+    body = json.dumps(prompt(stream=True)).encode()
+    head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\n"
+    parts = urlsplit(gateway.url)
+    _, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1024)
+    writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    record = await until(lambda: gateway.records and gateway.records[0])
+    assert record.status == "partial"
+    await until(lambda: azure.seen[0].aborted)
+    writer.close()

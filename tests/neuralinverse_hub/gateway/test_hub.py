@@ -3,168 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator
+import re
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import aiohttp
 import openai
 import pytest
 
-from tests.neuralinverse_hub.gateway.azure import Azure
-from tests.neuralinverse_hub.gateway.conftest import azure_env, until
+from tests.chromium import launch
+from tests.neuralinverse_hub.gateway.azure import Azure, Fault
+from tests.neuralinverse_hub.gateway.conftest import prompt
+from tests.neuralinverse_hub.gateway.real_hub import RealHub, hub_serving
 
 pytestmark = pytest.mark.hub
 
-ADMIN = "admin-token-of-this-test"
-SCOPE = "access:services!service=ai-gateway"
 
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-CONFIG = """
-import json, sys
-given = json.load(open({given!r}))
-c.JupyterHub.bind_url = "http://127.0.0.1:%d" % given["port"]
-c.JupyterHub.hub_port = given["hub_port"]
-c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:%d" % given["proxy_port"]
-c.ConfigurableHTTPProxy.command = [sys.executable, "-c", "from configurable_http_proxy.cli import main; main()"]
-c.ConfigurableHTTPProxy.auth_token = "proxy-token-of-this-test"
-c.JupyterHub.authenticator_class = "dummy"
-c.Authenticator.allow_all = True
-c.JupyterHub.spawner_class = "simple"
-c.SimpleLocalProcessSpawner.home_dir_template = given["folder"] + "/{{username}}"
-c.Spawner.cmd = [sys.executable, given["workspace"]]
-c.Spawner.environment = {{"TOKEN_FILE": given["token_file"]}}
-c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!server", given["scope"]]
-c.JupyterHub.load_roles = [
-    {{"name": "user", "scopes": ["self", given["scope"]]}},
-    {{"name": "tester", "scopes": ["admin:users", "admin:servers", "tokens"], "services": ["tester"]}},
-]
-c.JupyterHub.services = [
-    {{"name": "tester", "api_token": given["admin"]}},
-    {{
-        "name": "ai-gateway",
-        "url": "http://127.0.0.1:%d" % given["gateway_port"],
-        "command": [sys.executable, "-m", "neuralinverse_hub.gateway"],
-        "environment": given["env"],
-    }},
-]
-c.JupyterHub.db_url = "sqlite:///" + given["folder"] + "/hub.sqlite"
-c.JupyterHub.cookie_secret_file = given["folder"] + "/cookie_secret"
-c.ConfigurableHTTPProxy.pid_file = given["folder"] + "/proxy.pid"
-"""
-
-WORKSPACE = """
-import http.server, os, urllib.parse
-open(os.environ["TOKEN_FILE"], "w").write(os.environ["JUPYTERHUB_API_TOKEN"])
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("X-JupyterHub-Version", "6.1.1")
-        self.end_headers()
-    def log_message(self, *_):
-        pass
-port = urllib.parse.urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).port
-http.server.HTTPServer(("127.0.0.1", port), Answer).serve_forever()
-"""
-
-
-class RealHub:
-    """A JupyterHub in a process of its own, with the gateway as its managed service."""
-
-    def __init__(self, folder: Path, azure: Azure) -> None:
-        self.folder = folder
-        self.token_file = folder / "token"
-        port, hub_port, proxy_port, gateway_port = free_ports(4)
-        self.url = f"http://127.0.0.1:{port}"
-        self.gateway = f"{self.url}/services/ai-gateway/v1"
-        workspace = folder / "workspace.py"
-        workspace.write_text(dedent(WORKSPACE))
-        given = folder / "given.json"
-        given.write_text(
-            json.dumps(
-                {
-                    "port": port,
-                    "hub_port": hub_port,
-                    "proxy_port": proxy_port,
-                    "gateway_port": gateway_port,
-                    "folder": str(folder),
-                    "workspace": str(workspace),
-                    "token_file": str(self.token_file),
-                    "scope": SCOPE,
-                    "admin": ADMIN,
-                    "env": {**azure_env(azure), "PYTHONPATH": os.getcwd()},
-                }
-            )
-        )
-        (folder / "jupyterhub_config.py").write_text(CONFIG.format(given=str(given)))
-
-    def start(self) -> None:
-        self._log = (self.folder / "hub.log").open("wb")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterhub", "-f", "jupyterhub_config.py"],
-            cwd=self.folder,
-            stdout=self._log,
-            stderr=self._log,
-        )
-
-    async def stop(self) -> None:
-        self._process.terminate()
-        try:
-            await asyncio.to_thread(self._process.wait, 30)
-        finally:
-            self._process.kill()
-            self._log.close()
-
-    async def api(self, session: aiohttp.ClientSession, method: str, path: str, **kwargs: Any) -> int:
-        headers = {"Authorization": f"token {ADMIN}"}
-        async with session.request(method, f"{self.url}/hub/api/{path}", headers=headers, **kwargs) as response:
-            return response.status
-
-    async def workspace_token(self, session: aiohttp.ClientSession, person: str) -> str:
-        """The token the hub gave the person's running workspace."""
-        assert await self.api(session, "POST", f"users/{person}") == 201
-        self.token_file.unlink(missing_ok=True)
-        assert await self.api(session, "POST", f"users/{person}/server") in (201, 202)
-        return str(await until(lambda: self.token_file.exists() and self.token_file.read_text(), within_s=60))
-
-
-@pytest.fixture
-async def real_hub(tmp_path: Path, azure: Azure) -> AsyncIterator[RealHub]:
-    hub = RealHub(tmp_path, azure)
-    hub.start()
-    try:
-        async with aiohttp.ClientSession() as session:
-
-            async def serves() -> bool:
-                assert hub._process.poll() is None, (tmp_path / "hub.log").read_text()
-                try:
-                    async with session.get(f"{hub.url}/services/ai-gateway/healthz") as response:
-                        return response.status == 200
-                except aiohttp.ClientError:
-                    return False
-
-            await until(serves, within_s=90)
-        yield hub
-    finally:
-        await hub.stop()
-
-
-async def test_a_workspace_asks_with_the_token_it_already_has(real_hub: RealHub, azure: Azure) -> None:
-    async with aiohttp.ClientSession() as session:
+async def test_a_workspace_asks_with_the_token_it_already_has(azure: Azure, tmp_path: Path) -> None:
+    async with hub_serving(tmp_path, azure) as real_hub, aiohttp.ClientSession() as session:
         token = await real_hub.workspace_token(session, "ada")
         async with openai.AsyncOpenAI(base_url=real_hub.gateway, api_key=token, max_retries=0) as sdk:
             assert [card.id for card in (await sdk.models.list()).data][:2] == ["auto", "reasoning"]
@@ -185,3 +41,61 @@ async def test_a_workspace_asks_with_the_token_it_already_has(real_hub: RealHub,
             with pytest.raises(openai.AuthenticationError, match="the hub does not know this token"):
                 await sdk.models.list()
         assert await real_hub.api(session, "DELETE", "users/ada/server") in (202, 204)
+
+
+def log_in(page: Any, hub: RealHub, person: str) -> None:
+    page.goto(f"{hub.url}/services/ai-gateway/")
+    page.fill("input[name=username]", person)
+    page.fill("input[name=password]", "any")
+    page.click("input[type=submit], button[type=submit]")
+
+
+def look_at_the_page(hub: RealHub, break_it: Any, output: Path) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright, launch(playwright) as browser:
+        stranger = browser.new_context().new_page()
+        log_in(stranger, hub, "ada")
+        expect(stranger.get_by_text("for administrators of the hub")).to_be_visible(timeout=20_000)
+
+        page = browser.new_context(viewport={"width": 1100, "height": 700}).new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        log_in(page, hub, "root")
+        row = page.get_by_role("row").filter(has_text="azure/my-r1")
+        expect(row).to_contain_text("well", timeout=20_000)
+        expect(page.locator("#retirements")).to_contain_text("deepseek-r1 retired on 2026-08-13")
+        break_it()
+        expect(row).to_contain_text("resting", timeout=20_000)
+        expect(row).to_contain_text("answered 500")
+        output.mkdir(exist_ok=True)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            expect(page.locator("html")).to_have_attribute("data-bs-theme", re.compile(scheme))
+            page.screenshot(path=output / f"gateway_admin_{scheme}.png")
+        page.set_viewport_size({"width": 360, "height": 700})
+        wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+        assert not wide, "the page scrolls sideways on a phone"
+        assert complaints == []
+
+
+@pytest.mark.browser
+async def test_an_administrator_sees_deployments_and_their_health_live(azure: Azure, tmp_path: Path) -> None:
+    async with hub_serving(tmp_path, azure) as hub, aiohttp.ClientSession() as session:
+        assert await hub.api(session, "POST", "users/root") in (201, 409)
+        token = await hub.token(session, "root")
+        loop = asyncio.get_running_loop()
+
+        async def fail() -> None:
+            azure.faults = [Fault("500", times=99, deployment="my-r1")]
+            for _ in range(5):
+                body = {**prompt(), "model": "deepseek-r1"}
+                headers = {"Authorization": f"Bearer {token}"}
+                async with session.post(f"{hub.gateway}/chat/completions", json=body, headers=headers) as response:
+                    assert response.status == 200
+
+        def break_it() -> None:
+            asyncio.run_coroutine_threadsafe(fail(), loop).result(30)
+
+        output = Path(__file__).parents[2] / "output"
+        await asyncio.to_thread(look_at_the_page, hub, break_it, output)

@@ -1,0 +1,190 @@
+"""Usage records on their way to the ledger: kept on disk until it has them, away from the requests themselves.
+
+Guarantees, each with a test:
+- a record survives a ledger that is away, and a restart of the gateway;
+- a record is handed over again after a doubt and never dropped for it: ``request_id`` lets the ledger count it once;
+- the disk space used is bounded; what does not fit any more is given up oldest first, counted and logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from neuralinverse_hub import wire
+
+__all__ = ["Ledger", "Spool", "from_line", "to_line"]
+
+Ledger = Callable[[Sequence[wire.UsageRecord]], Awaitable[None] | None]
+"""Takes records over, some perhaps for the second time; raises when it could not."""
+
+WRITE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 30.0
+SEGMENT_RECORDS: Final = 1000
+
+_MEMBERS: Final = tuple(member.name for member in fields(wire.UsageRecord))
+
+log = logging.getLogger(__name__)
+
+
+class Spool:
+    """Records between `add` and the ledger. ``folder`` belongs to this gateway alone; ``limit`` is in bytes."""
+
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Ledger,
+        *,
+        limit: int = 256 * 2**20,
+        lost: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self._folder = folder
+        self._ledger = ledger
+        self._limit = limit
+        self._lost = lost
+        self._fresh: list[wire.UsageRecord] = []
+        self._written: dict[Path, list[wire.UsageRecord]] = {}
+        """Segments just written: they need not be read again to be handed over."""
+        self._arrived = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._numbers = iter(range(10**9))
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not on disk yet, and segments that are."""
+        return len(self._fresh) + len(self._segments())
+
+    def open(self) -> None:
+        """Begin to hand over, with what an earlier run left behind first."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._segments():
+            self._arrived.set()
+        self._task = asyncio.create_task(self._run())
+
+    def add(self, record: wire.UsageRecord) -> None:
+        """Take a record; costs next to nothing."""
+        self._fresh.append(record)
+        self._arrived.set()
+
+    async def close(self) -> None:
+        """Write down what is left and try to hand it over once."""
+        self._stop.set()
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+
+    async def _run(self) -> None:
+        pause = WRITE_S
+        last = False
+        while not last:
+            await self._arrived.wait()
+            with contextlib.suppress(TimeoutError):
+                # A pause that a shutdown ends at once.
+                await asyncio.wait_for(self._stop.wait(), pause)
+            # Once more after the stop, so that nothing stays in memory.
+            last = self._stop.is_set()
+            self._arrived.clear()
+            try:
+                await self._write()
+                await self._hand_over()
+                pause = WRITE_S
+            except Exception as error:
+                # What waits on disk need not wait in memory too.
+                self._written.clear()
+                # Whatever the ledger's trouble is, records wait for its end.
+                log.warning(
+                    "the ledger did not take usage records (%s: %s); they wait on disk", type(error).__name__, error
+                )
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+                self._arrived.set()
+
+    async def _write(self) -> None:
+        while self._fresh:
+            some, self._fresh = self._fresh[:SEGMENT_RECORDS], self._fresh[SEGMENT_RECORDS:]
+            try:
+                segment = await asyncio.to_thread(self._write_segment, some)
+                self._written[segment] = some
+            except OSError:
+                self._fresh = some + self._fresh
+                if len(self._fresh) > self._limit // 512:
+                    self._lost(len(some))
+                    del self._fresh[: len(some)]
+                raise
+        await asyncio.to_thread(self._make_room)
+
+    def _write_segment(self, records: Sequence[wire.UsageRecord]) -> Path:
+        # Named by time and number, so that the order of names is the order of records, also across restarts.
+        name = f"{time.time_ns():020d}-{next(self._numbers):09d}-{uuid.uuid4().hex[:8]}"
+        temporary = self._folder / f"{name}.part"
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines(to_line(record) for record in records)
+            file.flush()
+            os.fsync(file.fileno())
+        return temporary.rename(self._folder / f"{name}.jsonl")
+
+    async def _hand_over(self) -> None:
+        for segment in self._segments():
+            try:
+                kept = self._written.pop(segment, None)
+                records = kept if kept is not None else await asyncio.to_thread(_read_segment, segment)
+            except (ValueError, KeyError, TypeError):
+                log.exception("a segment of usage records cannot be read; it is kept as %s.bad", segment.name)
+                segment.rename(segment.with_suffix(".bad"))
+                continue
+            if inspect.iscoroutinefunction(self._ledger):
+                await self._ledger(records)
+            else:
+                # A database that takes its time must not hold up the requests.
+                await asyncio.to_thread(self._ledger, records)
+            segment.unlink()
+        self._written.clear()
+
+    def _make_room(self) -> None:
+        segments = self._segments()
+        sizes = {segment: segment.stat().st_size for segment in segments}
+        total = sum(sizes.values())
+        for segment in segments:
+            if total <= self._limit:
+                return
+            count = segment.read_bytes().count(b"\n")
+            log.error("no room for usage records: %d of them are given up unaccounted", count)
+            self._lost(count)
+            total -= sizes[segment]
+            segment.unlink()
+
+    def _segments(self) -> list[Path]:
+        return sorted(self._folder.glob("*.jsonl"))
+
+
+def _read_segment(segment: Path) -> list[wire.UsageRecord]:
+    return [from_line(line) for line in segment.read_text("utf-8").splitlines()]
+
+
+def to_line(record: wire.UsageRecord) -> str:
+    """A record as one line of JSON; money and time as text, exactly."""
+    # Not `asdict`, which copies every value deeply.
+    row: dict[str, Any] = {name: getattr(record, name) for name in _MEMBERS}
+    row["at"] = record.at.isoformat()
+    row["usd"] = None if record.usd is None else str(record.usd)
+    return json.dumps(row, separators=(",", ":")) + "\n"
+
+
+def from_line(line: str) -> wire.UsageRecord:
+    """The record in a line of `to_line`. Raises ValueError, KeyError or TypeError for any other line."""
+    row = json.loads(line)
+    row["at"] = datetime.fromisoformat(row["at"])
+    row["usd"] = None if row["usd"] is None else Decimal(row["usd"])
+    return wire.UsageRecord(**row)

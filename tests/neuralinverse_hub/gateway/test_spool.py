@@ -1,0 +1,140 @@
+"""Usage records reach the ledger, whatever happens to it, to the gateway or to the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuralinverse_hub import wire
+from neuralinverse_hub.gateway.spool import Spool, from_line, to_line
+from tests.neuralinverse_hub.gateway.azure import Azure
+from tests.neuralinverse_hub.gateway.conftest import Hub, azure_env, prompt, serving, until
+
+
+def record(number: int, usd: Decimal | None = Decimal("0.000009")) -> wire.UsageRecord:
+    return wire.UsageRecord(
+        request_id=f"r{number}",
+        at=datetime(2026, 11, 23, 12, 0, number % 60, 5, tzinfo=UTC),
+        person="ada",
+        workspace="default",
+        task="coding",
+        model="llama-4",
+        upstream="azure",
+        deployment="my-llama",
+        input_tokens=number,
+        cached_tokens=0,
+        output_tokens=1,
+        reasoning_tokens=0,
+        usd=usd,
+        first_token_s=0.25,
+        duration_s=1.5,
+        status="complete",
+    )
+
+
+class Books:
+    """A ledger that can be away, and counts each request once."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, wire.UsageRecord] = {}
+        self.given = 0
+        self.away = False
+
+    def take(self, records: Sequence[wire.UsageRecord]) -> None:
+        if self.away:
+            raise ConnectionError("the database is away")
+        self.given += len(records)
+        self.rows.update({each.request_id: each for each in records})
+
+
+@given(st.integers(0, 10**12), st.none() | st.decimals(min_value=0, max_value=10**6, places=12))
+def test_a_line_holds_a_record_exactly(number: int, usd: Decimal | None) -> None:
+    assert from_line(to_line(record(number, usd))) == record(number, usd)
+
+
+async def test_records_reach_the_ledger_and_leave_the_disk(tmp_path: Path) -> None:
+    books = Books()
+    spool = Spool(tmp_path, books.take)
+    spool.open()
+    for number in range(2500):
+        spool.add(record(number))
+    await until(lambda: len(books.rows) == 2500)
+    await until(lambda: spool.waiting == 0)
+    await spool.close()
+    assert os.listdir(tmp_path) == []
+
+
+async def test_records_wait_for_a_ledger_that_is_away(tmp_path: Path) -> None:
+    books = Books()
+    books.away = True
+    spool = Spool(tmp_path, books.take)
+    spool.open()
+    spool.add(record(1))
+    await until(lambda: list(tmp_path.glob("*.jsonl")))
+    spool.add(record(2))
+    books.away = False
+    await until(lambda: len(books.rows) == 2)
+    await spool.close()
+
+
+async def test_records_survive_the_end_of_the_gateway(tmp_path: Path) -> None:
+    books = Books()
+    books.away = True
+    first = Spool(tmp_path, books.take)
+    first.open()
+    first.add(record(1))
+    await first.close()
+    assert books.rows == {}
+    books.away = False
+    second = Spool(tmp_path, books.take)
+    second.open()
+    await until(lambda: len(books.rows) == 1)
+    await second.close()
+
+
+async def test_a_full_spool_gives_up_the_oldest_and_says_how_many(tmp_path: Path) -> None:
+    books, lost = Books(), []
+    books.away = True
+    line = len(to_line(record(100)))
+    spool = Spool(tmp_path, books.take, limit=line * 2500, lost=lost.append)
+    spool.open()
+    for number in range(100, 5100):
+        spool.add(record(number))
+    await until(lambda: sum(lost) >= 2500)
+    books.away = False
+    await until(lambda: record(5099).request_id in books.rows)
+    await spool.close()
+    assert len(books.rows) + sum(lost) == 5000
+    assert "r100" not in books.rows
+
+
+async def test_half_a_segment_is_put_aside_and_holds_nothing_up(tmp_path: Path) -> None:
+    (tmp_path / "00000000000000000001-000000000-aaaaaaaa.jsonl").write_text('{"request_id": "r1", "at"')
+    books = Books()
+    spool = Spool(tmp_path, books.take)
+    spool.open()
+    spool.add(record(2))
+    await until(lambda: len(books.rows) == 1)
+    await spool.close()
+    assert [Path(name).suffix for name in os.listdir(tmp_path)] == [".bad"]
+
+
+BOOKS = Books()
+take = BOOKS.take
+
+
+async def test_the_gateway_hands_every_request_over_once(hub: Hub, azure: Azure, tmp_path: Path) -> None:
+    settings = {"ledger": f"{__name__}.take", "spool_dir": str(tmp_path / "spool")}
+    async with serving(hub, azure_env(azure), **settings) as gateway:
+        for stream in (False, True, False):
+            async with gateway.post(prompt(stream=stream)) as response:
+                await response.read()
+        ids = {each.request_id for each in gateway.records}
+        await until(lambda: BOOKS.rows.keys() == ids)
+    assert len(ids) == 3 and BOOKS.given == 3
