@@ -261,6 +261,7 @@ export class Completer {
   readonly #rhythm: Rhythm;
   readonly #timing: Timing;
   #pausedUntil = 0;
+  #failure: GatewayError | undefined;
   /** What the models behind `completions` turned out not to do. */
   #cannot = { fill: false, complete: false, at: 0 };
 
@@ -272,7 +273,12 @@ export class Completer {
     this.#rhythm = new Rhythm(this.#timing);
   }
 
-  /** What to show at `place`, or undefined. Throws `GatewayError` once when it fails, then pauses in silence. */
+  /** Why nothing is suggested at the moment; undefined: the last request was answered. */
+  get failure(): GatewayError | undefined {
+    return this.#failure;
+  }
+
+  /** What to show at `place`, or undefined: nothing to suggest, cancelled, or `failure` says why. */
   async complete(place: Place, signal: AbortSignal): Promise<Shown | undefined> {
     const restMs = this.#rhythm.key();
     if (!wanted(place)) return undefined;
@@ -283,6 +289,7 @@ export class Completer {
     const several = place.explicit || multiline(place.before, place.after);
     try {
       const outcome = await this.#ask(place, several, signal);
+      this.#failure = undefined;
       if (signal.aborted) return undefined;
       const text = tidy(outcome.text, place.before, place.after, several);
       this.#cache.put(place.before, place.after, text);
@@ -291,11 +298,13 @@ export class Completer {
       if (signal.aborted) return undefined;
       if (!(error instanceof GatewayError)) throw error;
       if (error.failure === "empty") {
+        this.#failure = undefined;
         this.#cache.put(place.before, place.after, "");
         return undefined;
       }
       this.#pausedUntil = this.#timing.now() + this.#timing.pauseMs;
-      throw error;
+      this.#failure = error;
+      return undefined;
     }
   }
 

@@ -1,8 +1,7 @@
 /** Ghost text while typing, in files and notebook cells, and nowhere else: not in the chat box, not in a commit message. */
 import * as vscode from "vscode";
 import { nameOf } from "./context";
-import { GatewayError } from "./gateway";
-import { Completer, type Neighbour } from "./ghost";
+import type { Completer, Neighbour } from "./ghost";
 import { isSecretPath } from "./secrets";
 import type { StatusBar } from "./status";
 import type { Vault } from "./vault";
@@ -34,27 +33,21 @@ export class Inline implements vscode.InlineCompletionItemProvider {
     const before = document.getText(new vscode.Range(new vscode.Position(0, 0), position)).replaceAll("\r\n", "\n");
     const abort = new AbortController();
     token.onCancellationRequested(() => abort.abort());
-    try {
-      const shown = await this.completer.complete(
-        {
-          language: document.languageId,
-          before: cellsAbove(document) + before,
-          after: text.slice(before.length),
-          explicit: context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke,
-          neighbours: () => neighbours(document),
-        },
-        abort.signal,
-      );
-      this.status.completions(undefined);
-      if (!shown || token.isCancellationRequested) return [];
-      if (shown.model) this.status.answeredBy(shown.model);
-      return [new vscode.InlineCompletionItem(await this.vault.restore(shown.text), new vscode.Range(position, position.translate(0, shown.replaces)))];
-    } catch (error) {
-      // Nobody wants a message at every key; the status bar says why nothing is suggested.
-      if (error instanceof GatewayError) this.status.completions(error.message);
-      else throw error;
-      return [];
-    }
+    const shown = await this.completer.complete(
+      {
+        language: document.languageId,
+        before: cellsAbove(document) + before,
+        after: text.slice(before.length),
+        explicit: context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke,
+        neighbours: () => neighbours(document),
+      },
+      abort.signal,
+    );
+    // Nobody wants a message at every key; the status bar says why nothing is suggested.
+    this.status.completions(this.completer.failure?.message);
+    if (!shown || token.isCancellationRequested) return [];
+    if (shown.model) this.status.answeredBy(shown.model);
+    return [new vscode.InlineCompletionItem(await this.vault.restore(shown.text), new vscode.Range(position, position.translate(0, shown.replaces)))];
   }
 }
 

@@ -203,13 +203,18 @@ describe("Completer", () => {
     expect(seen.map(({ url }) => url)).toEqual(["/v1/chat/completions"]);
   });
 
-  test("after a failure nothing is asked for a while", async () => {
+  test("after a failure nothing is asked for a while, and the failure stays known until an answer comes", async () => {
     let now = 1_000_000;
-    const { completer, seen } = await before((_, __, response) => response.writeHead(503).end(), { now: () => now, pauseMs: 1_000 });
-    await expect(completer.complete(at("ret"), never)).rejects.toThrow("HTTP 503");
+    let away = true;
+    const { completer, seen } = await before((_, __, response) => (away ? response.writeHead(503).end() : response.end(says("x"))), { now: () => now, pauseMs: 1_000 });
+    expect(await completer.complete(at("ret"), never)).toBeUndefined();
+    expect(completer.failure?.message).toContain("HTTP 503");
     expect(await completer.complete(at("retu"), never)).toBeUndefined();
+    expect(completer.failure?.message).toContain("HTTP 503");
     expect(seen).toHaveLength(1);
     now += 1_001;
-    await expect(completer.complete(at("retur"), never)).rejects.toThrow("HTTP 503");
+    away = false;
+    expect(await completer.complete(at("retur"), never)).toMatchObject({ text: "x" });
+    expect(completer.failure).toBeUndefined();
   });
 });

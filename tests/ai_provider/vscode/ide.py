@@ -23,6 +23,7 @@ SETTINGS = {
     "workbench.startupEditor": "none",
     "files.autoSave": "off",
     "git.openRepositoryInParentFolders": "never",
+    "remote.autoForwardPorts": False,
 }
 """As a workspace of ours has them, without the saving that would make tests depend on time."""
 
