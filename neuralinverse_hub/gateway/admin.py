@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 from tornado import web
@@ -52,6 +52,11 @@ class Login:
         hub_url = f"{env.get('JUPYTERHUB_HOST', '')}{env.get('JUPYTERHUB_BASE_URL', '/')}hub/"
         authorize = f"{hub_url}api/oauth2/authorize"
         return cls(session, f"{hub_api.rstrip('/')}/oauth2/token", authorize, client, callback, hub_url, token)
+
+    @property
+    def cookie_path(self) -> str:
+        """This service's own part of the host."""
+        return urlsplit(self.callback).path.rpartition("/")[0] + "/"
 
     @property
     def cookie_secret(self) -> str:
@@ -145,9 +150,7 @@ class PageHandler(AdminHandler):
         person = await self.person()
         if person is None:
             state = secrets.token_urlsafe(24)
-            self.set_signed_cookie(
-                STATE_COOKIE, state, expires_days=None, httponly=True, samesite="Lax", secure=self._secure()
-            )
+            self.keep(STATE_COOKIE, state, days=None)
             query = {
                 "client_id": self.login.client_id,
                 "redirect_uri": self.login.callback,
@@ -161,8 +164,13 @@ class PageHandler(AdminHandler):
             page = resources.files("neuralinverse_hub.gateway").joinpath("admin_body.html").read_text("utf-8")
             self.page("AI gateway", page)
 
-    def _secure(self) -> bool:
-        return self.request.headers.get("X-Forwarded-Proto", self.request.protocol).split(",")[0] == "https"
+    def keep(self, name: str, value: str, *, days: int | None) -> None:
+        """Set a cookie that only this service gets to see: people's own servers live on the same host."""
+        scheme = self.request.headers.get("X-Forwarded-Proto", self.request.protocol).split(",")[0]
+        path = self.login.cookie_path
+        self.set_signed_cookie(
+            name, value, expires_days=days, path=path, httponly=True, samesite="Lax", secure=scheme == "https"
+        )
 
 
 class CallbackHandler(PageHandler):
@@ -188,8 +196,8 @@ class CallbackHandler(PageHandler):
                 token = answer["access_token"]
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
             raise web.HTTPError(502, reason="The hub did not complete the login") from error
-        self.clear_cookie(STATE_COOKIE)
-        self.set_signed_cookie(COOKIE, token, expires_days=1, httponly=True, samesite="Lax", secure=self._secure())
+        self.clear_cookie(STATE_COOKIE, path=self.login.cookie_path)
+        self.keep(COOKIE, token, days=1)
         self.redirect("admin")
 
 

@@ -111,11 +111,12 @@ class Bench:
         self.start_s["ours"] = answers(f"{url}/healthz", process, 30)
         self.targets.append(Target("ours", f"{url}/v1", process.pid))
 
-    def litellm(self) -> None:
-        venv = self.folder / "litellm"
-        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-        pip = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "litellm[proxy]==1.109.1"], check=True)
+    def litellm(self, venv: Path | None) -> None:
+        if venv is None:
+            venv = self.folder / "litellm"
+            subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+            pip = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, "litellm[proxy]==1.109.1"], check=True)
         config = self.folder / "litellm.json"
         model = {"model": "openai/bench-model", "api_base": f"{self.upstream}/v1", "api_key": "key"}
         config.write_text(json.dumps({"model_list": [{"model_name": "general", "litellm_params": model}]}))
@@ -158,6 +159,7 @@ def main() -> int:
         "--soak", type=int, default=0, metavar="N", help="requests after which memory is looked at again"
     )
     parser.add_argument("--peers", action="store_true", help="install and measure LiteLLM and Portkey too")
+    parser.add_argument("--litellm", type=Path, metavar="VENV", help="an environment that has LiteLLM's proxy already")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
@@ -166,7 +168,7 @@ def main() -> int:
             bench.ours()
             if asked.peers:
                 bench.portkey()
-                bench.litellm()
+                bench.litellm(asked.litellm)
             return 0 if measure(bench, asked.rounds, asked.seconds, asked.soak) else 1
 
 

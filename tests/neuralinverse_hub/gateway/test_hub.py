@@ -77,6 +77,9 @@ def look_at_the_page(hub: RealHub, break_it: Any, output: Path) -> None:
         wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
         assert not wide, "the page scrolls sideways on a phone"
         assert complaints == []
+        cookies = [each for each in page.context.cookies() if each["name"].startswith("neuralinverse-gateway")]
+        # People's own servers are on the same host: they must not be sent an administrator's login.
+        assert [(each["path"], each["httpOnly"]) for each in cookies] == [("/services/ai-gateway/", True)]
 
 
 @pytest.mark.browser
