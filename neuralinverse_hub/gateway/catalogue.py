@@ -30,7 +30,7 @@ ADVICE: Final = (
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 """What rows may be called: their names stand in URLs and headers."""
 EVERYTHING: Final[frozenset[Need]] = frozenset(get_args(Need))
-DEMO_WINDOW: Final = 8192
+DEMO_WINDOW: Final = 4096
 LEGACY_VERSION: Final = "2024-05-01-preview"
 OLLAMA_DEFAULT: Final = "127.0.0.1:11434"
 UNKNOWN_WINDOW: Final = 131_072

@@ -161,6 +161,11 @@ class AnswerHandler(ApiHandler):
         if not self._headers_written:
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("X-Accel-Buffering", "no")
+            # Tornado lets the kernel hold small writes back until the answer is over: every event would wait for an
+            # acknowledgement, up to 40 ms.
+            stream = getattr(self.request.connection, "stream", None)
+            if stream is not None:
+                stream.set_nodelay(True)
 
     def _disclose(self, path: Route, answer: Answer) -> None:
         shown = {
@@ -332,7 +337,7 @@ def model_cards(table: Table) -> list[dict[str, Any]]:
     today = datetime.now(UTC).date()
 
     def card(name: str, kind: Literal["task", "model"], description: str) -> dict[str, Any]:
-        served_by = upstream = None
+        served_by = upstream = window = None
         try:
             path = route(
                 table,
@@ -349,12 +354,15 @@ def model_cards(table: Table) -> list[dict[str, Any]]:
             way = path.ways[0]
             served_by = way.deployment.label or way.model.title
             upstream = way.deployment.name
+            window = way.deployment.window_for(way.model)
         shown: wire.ModelCard = {
             "kind": kind,
             "served_by": served_by,
             "upstream": upstream,
             "description": description,
         }
+        if window is not None:
+            shown["window"] = window
         return {"id": name, "object": "model", "created": 0, "owned_by": "neuralinverse-hub", "neuralinverse": shown}
 
     words = {
