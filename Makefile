@@ -19,7 +19,8 @@ test: .venv/test ai_provider/vscode/node_modules tests/node/node_modules ## Inst
 
 test-hub5.5: .venv-hub5.5/test ## Run the tests that start a hub on JupyterHub 5.5, the version of the Helm chart.
 	@$(BIN55)/neuralinverse-hub install
-	$(BIN55)/python -m pytest -m "hub and not browser" $(ARGS)
+	@# How `up` minds processes and folders does not depend on the hub's version: two of its tests are enough here.
+	$(BIN55)/python -m pytest -m "hub and not browser" -k "not test_up or env_names or every_way" $(ARGS)
 
 lint: .venv/test ## Check format, lint, types and the walls between the rooms.
 	$(BIN)/ruff format --check .

@@ -79,7 +79,7 @@ def test_a_stand_in_has_no_price_and_its_own_window() -> None:
         if row.name == "demo"
     )
     assert demo.prices_for(SHIPPED.models["mistral-large"]) == ()
-    assert demo.window_for(SHIPPED.models["mistral-large"]) == 8192
+    assert demo.window_for(SHIPPED.models["mistral-large"]) == 4096
     assert "tools" not in demo.can_for(SHIPPED.models["mistral-large"])
 
 
