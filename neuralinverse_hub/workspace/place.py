@@ -16,12 +16,12 @@ _WELCOME = """\
 # Welcome to your workspace
 
 What you save here is in Git about two seconds later, with nothing to commit and without touching your own branches:
-the shield in the status bar below shows it. Stop the workspace, lose the machine: your files come back.
+*Protected* in the status bar below says so. Stop the workspace, lose the machine: your files come back.
 
 Try this first:
 
 1. **Ask the AI in the editor.** Select the function below, press `Ctrl+K` `A` (or right-click, *Ask Neural Inverse*).
-2. **Chat.** Run *Neural Inverse: Open chat* from the command palette (`Ctrl+Shift+P`), or write `@neuralinverse` in it.
+2. **Chat.** Press `Ctrl+K` `Ctrl+A`, or write `@neuralinverse` in the chat.
 3. **Open JupyterLab**: *JupyterLab* in the status bar. In any notebook: `%%ai coding` and, below it, your question.
 
 No key, no sign-in, no counter.
