@@ -12,10 +12,12 @@ Works on JupyterHub 5.5 and 6.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -62,9 +64,12 @@ def _reachable(url: str) -> str:
 
 
 def _sections() -> list[type]:
-    from spawner.local import LocalWorkspaceSpawner
-
-    return [NeuralInverseHub, LocalWorkspaceSpawner]
+    """The classes whose settings are checked; a hub has the spawner's libraries only for the spawner it uses."""
+    sections: list[type] = [NeuralInverseHub]
+    for module, name in (("spawner.local", "LocalWorkspaceSpawner"), ("spawner.kube", "NeuralInverseSpawner")):
+        with contextlib.suppress(ModuleNotFoundError):
+            sections.append(getattr(import_module(module), name))
+    return sections
 
 
 def _one_machine(c: Config, handover: Handover) -> None:
@@ -149,12 +154,14 @@ def _grant(c: Config, services: list[str]) -> None:
 
 
 def _workspaces(c: Config, settings: NeuralInverseHub, hub_url: str, marker: Mapping[str, str]) -> None:
-    spawner = c.LocalWorkspaceSpawner
-    spawner.gateway_url = f"{hub_url}/services/{wire.GATEWAY_SERVICE}/v1"
-    if settings.git_host == "embedded":
-        spawner.git_url = f"{hub_url}/services/{wire.GIT_SERVICE}"
-        spawner.sync_secret_file = str(_secret(Path(settings.sync_secret_file).absolute()))
-    spawner.environment = {**spawner.get("environment", {}), **marker}
+    secret = str(_secret(Path(settings.sync_secret_file).absolute())) if settings.git_host == "embedded" else ""
+    for spawner in (c.LocalWorkspaceSpawner, c.NeuralInverseSpawner):
+        spawner.gateway_url = f"{hub_url}/services/{wire.GATEWAY_SERVICE}/v1"
+        if settings.git_host == "embedded":
+            spawner.git_url = f"{hub_url}/services/{wire.GIT_SERVICE}"
+            spawner.sync_secret_file = secret
+    local = c.LocalWorkspaceSpawner
+    local.environment = {**local.get("environment", {}), **marker}
     # A first start on a busy laptop imports JupyterLab from a cold disk.
-    spawner.start_timeout = spawner.get("start_timeout", 180)
-    spawner.http_timeout = spawner.get("http_timeout", 120)
+    local.start_timeout = local.get("start_timeout", 180)
+    local.http_timeout = local.get("http_timeout", 120)

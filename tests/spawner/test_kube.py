@@ -1,0 +1,99 @@
+"""The pod that NeuralInverseSpawner asks Kubernetes for. No cluster is needed to look at it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from traitlets.config import Config
+
+from neuralinverse_hub import wire
+from neuralinverse_hub.hub_config import configure
+
+kube = pytest.importorskip(
+    "spawner.kube", reason="needs jupyterhub-kubespawner: pip install 'neuralinverse-hub[kubernetes]'"
+)
+
+
+def spawner(c: Config) -> Any:
+    """A spawner for ``ada``, with what KubeSpawner reads of a user and of a hub."""
+    user = SimpleNamespace(
+        name="ada",
+        id=1,
+        url="/user/ada/",
+        escaped_name="ada",
+        authenticator=None,
+        settings={},
+        server=None,
+        cookie_name="",
+    )
+    hub = SimpleNamespace(public_host="", base_url="/hub/", api_url="http://hub:8081/hub/api", server=None)
+    made = kube.NeuralInverseSpawner(
+        config=c,
+        _mock=True,
+        user=user,
+        hub=hub,
+        orm_spawner=SimpleNamespace(name="", server=None),
+        namespace="workspaces",
+    )
+    made.api_token = "t0ken"
+    return made
+
+
+NOWHERE = """
+apiVersion: v1
+kind: Config
+current-context: nowhere
+contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
+clusters: [{name: nowhere, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: nobody, user: {}}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """KubeSpawner reads how to reach a cluster when it is made; this one is never called."""
+    (tmp_path / "kubeconfig").write_text(NOWHERE)
+    location = "kubernetes_asyncio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(location, str(tmp_path / "kubeconfig"))
+
+
+@pytest.fixture
+def c(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Config:
+    monkeypatch.chdir(tmp_path)
+    config = Config()
+    config.NeuralInverseHub.hub_url = "http://proxy-public"
+    config.KubeSpawner.image = "workspace:1"
+    configure(config, {})
+    return config
+
+
+async def test_the_pod_runs_our_agent_and_knows_where_the_services_are(c: Config) -> None:
+    made = spawner(c)
+    made.generation = 7
+    pod = await made.get_pod_manifest()
+    (container,) = pod.spec.containers
+    environment = {variable.name: variable.value for variable in container.env}
+    assert container.args == ["python", "-m", "neuralinverse_hub.workspace"]
+    assert environment[wire.ENV_GATEWAY_URL] == "http://proxy-public/services/ai-gateway/v1"
+    assert environment[wire.ENV_GIT_REMOTE] == "http://proxy-public/services/git/ada/workspaces.git"
+    assert environment[wire.ENV_FOLDER] == "/home/jovyan/work"
+    assert environment[wire.ENV_GENERATION] == "7"
+    assert environment[wire.ENV_WORKSPACE] == "default"
+
+
+async def test_kubespawners_own_settings_keep_working(c: Config) -> None:
+    c.NeuralInverseSpawner.image = "own:2"
+    c.KubeSpawner.mem_guarantee = "1G"
+    pod = await spawner(c).get_pod_manifest()
+    assert pod.spec.containers[0].image == "own:2"
+    assert str(pod.spec.containers[0].resources.requests["memory"]) == "1073741824"
+
+
+async def test_the_generation_survives_the_state_the_hub_keeps(c: Config) -> None:
+    before, after = spawner(c), spawner(c)
+    before.generation = 42
+    before.clear_state()
+    after.load_state(before.get_state())
+    assert after.generation == 42
