@@ -243,8 +243,6 @@ class Gateway(Application):
         # What is here now stays: the garbage collector need not look through it again and again.
         gc.collect()
         gc.freeze()
-        # A request makes hundreds of objects that nearly all go by themselves: look for the others less often.
-        gc.set_threshold(20_000, 20, 20)
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(self.reload())))
         await stop.wait()
