@@ -162,8 +162,8 @@ async def keystroke_to_embedded_ghost(ide: Editor, workspace: Workspace, rounds:
             pass  # it suggested nothing: counted by its absence
         await ide.page.keyboard.press("Escape")
         await ide.page.keyboard.type("pass")
-        for _ in range(3):  # after `pass` the editor takes the indentation back
-            await ide.page.keyboard.press("Enter")
+        for key in ("Enter", "Enter", "Shift+Tab"):
+            await ide.page.keyboard.press(key)
     return {
         "embedded_keystroke_to_ghost_median_ms": median(measured) if measured else float("nan"),
         "embedded_answered_share": len(measured) / len(shapes),
