@@ -148,20 +148,25 @@ async def keystroke_to_embedded_ghost(ide: Editor, workspace: Workspace, rounds:
     await ide.page.keyboard.press("Control+End")
     await ide.page.evaluate(WATCH)
     measured = []
-    for name in [
-        f"def {shape}_area({side}" for shape in ("square", "cube", "room", "field", "table") for side in "abcdef"
-    ][:rounds]:
-        await ide.page.keyboard.type(name)
+    shapes = [
+        f"{size}{shape}" for size in ("", "small_", "large_") for shape in ("square", "cube", "room", "field", "table")
+    ]
+    shapes = shapes[:rounds]
+    for shape in shapes:
+        await ide.page.keyboard.type(f"def {shape}_area(side):")
+        await ide.page.keyboard.press("Enter")
         try:
             await ide.page.wait_for_function("window.bench.ghost > 0", timeout=10_000)
             measured.append(await ide.page.evaluate("window.bench.ghost - window.bench.key"))
         except PlaywrightTimeout:
             pass  # it suggested nothing: counted by its absence
-        for key in ("Escape", "End", "Enter", "Enter", "Home"):
+        await ide.page.keyboard.press("Escape")
+        await ide.page.keyboard.type("pass")
+        for key in ("Enter", "Enter", "Shift+Tab"):
             await ide.page.keyboard.press(key)
     return {
         "embedded_keystroke_to_ghost_median_ms": median(measured) if measured else float("nan"),
-        "embedded_answered_share": len(measured) / rounds,
+        "embedded_answered_share": len(measured) / len(shapes),
     }
 
 

@@ -318,7 +318,8 @@ export class Completer {
       prompt: context + before,
       max_tokens: several ? 128 : 48,
       temperature: 0.1,
-      stop: several ? ["\n\n\n"] : ["\n"],
+      // One block of lines is what a person can judge at a glance; small models do not end by themselves.
+      stop: several ? ["\n\n"] : ["\n"],
     };
     if (!this.#cannot.complete && request.prompt.trim() !== "") {
       const fill = after.trim() !== "" && !this.#cannot.fill;
