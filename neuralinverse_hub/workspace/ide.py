@@ -35,6 +35,8 @@ _FIRST_SETTINGS: dict[str, Any] = {
     "extensions.autoCheckUpdates": False,
     "security.workspace.trust.enabled": False,
     "git.openRepositoryInParentFolders": "never",
+    # Or people are told of the twenty ports that kernels and our own services listen on.
+    "remote.autoForwardPorts": False,
 }
 
 
