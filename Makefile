@@ -5,7 +5,7 @@ BIN := .venv/bin
 BIN55 := .venv-hub5.5/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-hub5.5 lint wheel bench clean
+.PHONY: help up test test-hub5.5 lint wheel bench soak clean
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9.-]+):.*## /\1\t/' | expand -t 16
@@ -34,9 +34,14 @@ wheel: ai_provider/vscode/node_modules ## Build the wheel, with the VS Code exte
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls -l dist
 
-bench: .venv/test ## Run every benchmark; docs/measurements.md explains them.
+bench: .venv/test ## Run every benchmark; docs/measurements.md explains them. Fails when a target was missed.
 	@$(BIN)/neuralinverse-hub install
-	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@missed=; for script in tests/bench/bench_*.py; do \
+		echo "== $$script"; $(BIN)/python $$script || missed="$$missed $$script"; \
+	done; test -z "$$missed" || { echo "Targets missed in:$$missed"; exit 1; }
+
+soak: .venv/test ## Ten minutes of streams, faults and disconnects against the gateway.
+	$(BIN)/python tests/bench/soak_gateway.py
 
 clean: ## Remove the environments; the per-user cache and data folders stay.
 	rm -rf .venv .venv-hub5.5

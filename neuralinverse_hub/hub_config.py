@@ -101,7 +101,14 @@ def _one_machine(c: Config, handover: Handover) -> None:
 
 def _gateway(environ: Mapping[str, str], marker: Mapping[str, str]) -> dict[str, Any]:
     upstreams = {name: value for name, value in environ.items() if name.startswith(wire.UPSTREAM_ENVIRONMENT)}
-    return _managed(wire.GATEWAY_SERVICE, "neuralinverse_hub.gateway", {**upstreams, **_network(environ), **marker})
+    table = {name: environ[name] for name in ("NEURALINVERSE_GATEWAY_TABLE",) if name in environ}
+    environment = {**upstreams, **table, **_network(environ), **marker}
+    return {
+        **_managed(wire.GATEWAY_SERVICE, "neuralinverse_hub.gateway", environment),
+        # Its page for operators asks the hub who looks, and whether that is an admin.
+        "oauth_client_allowed_scopes": [wire.service_scope(wire.GATEWAY_SERVICE), "admin-ui"],
+        "oauth_no_confirm": True,
+    }
 
 
 def _git_host(settings: NeuralInverseHub, marker: Mapping[str, str]) -> dict[str, Any]:

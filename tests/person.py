@@ -12,6 +12,11 @@ from tests.one_machine import OneMachine, eventually
 __all__ = ["Person"]
 
 
+def _escaped(name: str) -> str:
+    """As the hub writes a name into addresses."""
+    return quote(name, safe="@")
+
+
 @dataclass
 class Person:
     """One browser profile's worth of cookies."""
@@ -29,18 +34,18 @@ class Person:
 
     def start(self, timeout_s: float = 90) -> None:
         """Start the workspace and return when it answers."""
-        self.session.get(f"{self.machine.url}/hub/spawn/{quote(self.name)}", timeout=60)
+        self.session.get(f"{self.machine.url}/hub/spawn/{_escaped(self.name)}", timeout=60)
         eventually(f"{self.name}'s workspace answering", self.answers, timeout_s)
 
     def stop(self) -> None:
         """Stop the workspace and return when the hub says so."""
-        url = f"{self.machine.url}/hub/api/users/{quote(self.name)}/server"
+        url = f"{self.machine.url}/hub/api/users/{_escaped(self.name)}/server"
         self.session.delete(url, headers={"X-XSRFToken": self._xsrf()}, timeout=60).raise_for_status()
         eventually("the workspace stopped", lambda: not self.answers() and not self.machine.processes(self.name), 60)
 
     def answers(self) -> bool:
         """Whether the workspace's server lets this person in; the visit logs them in there, as a browser would."""
-        answer = self.session.get(f"{self.machine.url}/user/{quote(self.name)}/lab", timeout=30)
+        answer = self.session.get(f"{self.machine.url}/user/{_escaped(self.name)}/lab", timeout=30)
         return answer.ok and unquote(urlsplit(answer.url).path).startswith(f"/user/{self.name}/lab")
 
     def _xsrf(self) -> str:
