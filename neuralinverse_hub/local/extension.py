@@ -56,21 +56,18 @@ def sources(folder: Path) -> list[Path]:
 def look(folder: Path | None) -> Extension | None:
     """What ``folder`` offers; None when there is nothing to install in it.
 
-    A packaged file counts as long as no source is newer: an installed wheel carries the packaged file and no sources,
-    a checkout where somebody is working on the extension carries both.
+    An installed wheel carries the packaged file and no sources. Where the sources are, a packaged file beside them is
+    somebody's last attempt, and does not count.
     """
     if folder is None or not folder.is_dir():
         return None
-    files = sources(folder)
     packaged = folder / PACKAGED
     buildable = (folder / "package-lock.json").is_file() and (folder / "src").is_dir()
+    if buildable and (folder / "package.json").is_file():
+        return Extension(folder, None, _digest(folder, sources(folder)))
     if packaged.is_file():
-        changed = max((path.stat().st_mtime for path in files), default=0.0)
-        if not buildable or changed <= packaged.stat().st_mtime:
-            return Extension(folder, packaged, _digest(folder, [packaged]))
-    if not (buildable and (folder / "package.json").is_file()):
-        return None
-    return Extension(folder, None, _digest(folder, files))
+        return Extension(folder, packaged, _digest(folder, [packaged]))
+    return None
 
 
 def _digest(folder: Path, files: list[Path]) -> str:

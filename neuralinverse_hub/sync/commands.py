@@ -119,7 +119,7 @@ def _entries(config: Config, host: GitHost) -> list[_Entry]:
                 if known is None or not known.files:
                     found[seconds, tree] = entry
     # Stable: of one second's snapshots the later one stays first, as the log has it.
-    return sorted(found.values(), key=lambda entry: entry.at, reverse=True)
+    return sorted(found.values(), key=lambda entry: (entry.at, entry.generation), reverse=True)
 
 
 def _find(config: Config, host: GitHost, wanted: str) -> _Entry:

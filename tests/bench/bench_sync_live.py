@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.bench.figures import finish, median, percentile, table  # noqa: E402
 from tests.bench.sync_content import host_and_workspace, make_files  # noqa: E402
-from tests.sync.rig import Workspace  # noqa: E402
+from tests.neuralinverse_hub.sync.rig import Workspace  # noqa: E402
 
 TARGETS = {10_000: 0.4, 100_000: 1.0}
 FULL_SCAN_S = 300

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.bench.figures import finish, median, table  # noqa: E402
 from tests.bench.sync_content import host_and_workspace, make_files  # noqa: E402
-from tests.sync.rig import git  # noqa: E402
+from tests.neuralinverse_hub.sync.rig import git  # noqa: E402
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.sync.rig import Host, TokenServer, Workspace, git
+from tests.neuralinverse_hub.sync.rig import Host, TokenServer, Workspace, git
 
 WORDS = [f"word{number:04d}" for number in range(3000)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -125,7 +126,11 @@ def test_ctrl_c_while_installing_leaves_no_process_and_no_half_component(data: P
 
     def npm_runs() -> bool:
         below[:] = psutil.Process(process.pid).children(recursive=True)
-        return any("npm-cli.js" in " ".join(each.cmdline()) for each in below)
+        for each in below:
+            with contextlib.suppress(psutil.Error):
+                if "npm-cli.js" in " ".join(each.cmdline()):
+                    return True
+        return False
 
     try:
         eventually("npm running", npm_runs)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from neuralinverse_hub import wire
 from neuralinverse_hub.sync.errors import BadConfiguration
 from neuralinverse_hub.sync.sealed import CannotOpen, SealedFile, Sealer
-from tests.sync.rig import git, until
+from tests.neuralinverse_hub.sync.rig import git, until
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 

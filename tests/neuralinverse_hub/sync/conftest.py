@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sync.rig import Host, TokenServer, Workspace
+from tests.neuralinverse_hub.sync.rig import Host, TokenServer, Workspace
 
 
 @pytest.fixture

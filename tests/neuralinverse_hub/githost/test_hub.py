@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from neuralinverse_hub import wire
-from tests.sync.rig import Workspace, free_port, git, until
+from tests.neuralinverse_hub.sync.rig import Workspace, free_port, git, until
 
 CONFIG = """
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"

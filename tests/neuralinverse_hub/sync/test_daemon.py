@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from tests.sync.rig import git, picture, until
+from tests.neuralinverse_hub.sync.rig import git, picture, until
 
 
 def test_a_saved_file_is_on_the_host_within_two_seconds(workspace):

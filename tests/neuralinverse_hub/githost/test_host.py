@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from tests.sync.rig import git
+from tests.neuralinverse_hub.sync.rig import git
 
 
 def get(url, token=None, basic=False):

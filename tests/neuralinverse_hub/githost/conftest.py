@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sync.rig import Host, TokenServer
+from tests.neuralinverse_hub.sync.rig import Host, TokenServer
 
 
 @pytest.fixture

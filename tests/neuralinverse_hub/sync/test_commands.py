@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.sync.rig import git, picture, until
+from tests.neuralinverse_hub.sync.rig import git, picture, until
 
 
 def snapshots(workspace, *arguments):

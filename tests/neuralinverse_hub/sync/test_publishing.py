@@ -12,7 +12,7 @@ from neuralinverse_hub.sync.errors import RefMoved, Superseded
 from neuralinverse_hub.sync.host import NOTHING, GitHost, Update
 from neuralinverse_hub.sync.pack import Pack
 from neuralinverse_hub.sync.publishing import Publisher
-from tests.sync.rig import git
+from tests.neuralinverse_hub.sync.rig import git
 
 HOUR = 3600.0
 START = 1_800_000_000.0 - 1_800_000_000.0 % HOUR

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from neuralinverse_hub import wire
-from tests.sync.rig import Host, TokenServer, Workspace, git, picture
+from tests.neuralinverse_hub.sync.rig import Host, TokenServer, Workspace, git, picture
 
 NAMES = ["a.txt", "b.txt", "dir/c.txt", "dir/deep/d.bin", "sp ace", "ünï.txt", "-dash", "tab\there", ":colon", "=ni=x"]
 REPOSITORIES = ["one", "two"]

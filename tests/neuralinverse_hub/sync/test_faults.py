@@ -16,7 +16,7 @@ import time
 import pytest
 
 from neuralinverse_hub import wire
-from tests.sync.rig import git, picture, until
+from tests.neuralinverse_hub.sync.rig import git, picture, until
 
 
 class Between:
