@@ -77,7 +77,7 @@ class Hub:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterhub", "-f", str(place / "jupyterhub_config.py")],
                 cwd=place,
-                env=dict(os.environ) | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                env=dict(os.environ) | {"PYTHONPATH": str(Path(__file__).parents[3])},
                 stdout=log,
                 stderr=log,
             )
