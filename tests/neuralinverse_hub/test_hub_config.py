@@ -10,6 +10,13 @@ from traitlets.config import Config
 from neuralinverse_hub.hub_config import configure
 from neuralinverse_hub.local.handover import ENV_HANDOVER, Handover
 
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative paths start at the hub's working folder, where a secret is made."""
+    monkeypatch.chdir(tmp_path)
+
+
 SECRET = "azure-key-that-nobody-else-may-see"
 
 
