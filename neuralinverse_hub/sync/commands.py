@@ -95,11 +95,12 @@ def _scratch(config: Config) -> Iterator[Path]:
 
 def _entries(config: Config, host: GitHost) -> list[_Entry]:
     """All snapshots of the workspace on the host, newest first; equal ones once."""
-    tips = {}
-    for generation, names in generations(config, host.refs()).items():
-        for name, oid in names.items():
+    # In the order of age, as far as names tell it, because the times of snapshots are whole seconds.
+    tips: dict[bytes, int] = {}
+    for generation, names in sorted(generations(config, host.refs()).items(), reverse=True):
+        for name, oid in sorted(names.items(), key=lambda item: item[0] != "snap"):
             if name == "snap" or history.time_of(name) is not None:
-                tips[oid] = generation
+                tips.setdefault(oid, generation)
     if not tips:
         raise SyncError("There is no snapshot of this workspace yet.")
     found: dict[tuple[str, str], _Entry] = {}
@@ -118,8 +119,8 @@ def _entries(config: Config, host: GitHost) -> list[_Entry]:
                 known = found.get((seconds, tree))
                 if known is None or not known.files:
                     found[seconds, tree] = entry
-    # Stable: of one second's snapshots the later one stays first, as the log has it.
-    return sorted(found.values(), key=lambda entry: (entry.at, entry.generation), reverse=True)
+    # Stable: of one second's snapshots the later one stays first, as refs and log have it.
+    return sorted(found.values(), key=lambda entry: entry.at, reverse=True)
 
 
 def _find(config: Config, host: GitHost, wanted: str) -> _Entry:
