@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 from tests.neuralinverse_hub.sync.rig import git, picture, until
 
@@ -86,6 +87,8 @@ def test_a_new_generation_takes_over_the_history_and_clears_the_old_refs_away(wo
     workspace.start()
     (first,) = ids(workspace)
     workspace.lose()
+    born = int(time.time())
+    until(lambda: int(time.time()) > born, "the clock's next second, since snapshots are dated by it", 5)
     workspace.restore()
     (workspace.folder / "a.txt").write_text("of the second generation\n")
     workspace.start()
