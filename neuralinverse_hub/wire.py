@@ -7,7 +7,7 @@ A name belongs here when two rooms must agree on it; a name that one room uses a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, TypedDict
@@ -20,8 +20,26 @@ if TYPE_CHECKING:
 GATEWAY_SERVICE: Final = "ai-gateway"
 """Name of the gateway's JupyterHub service; its API is at ``/services/ai-gateway/v1``."""
 
+ECONOMICS_SERVICE: Final = "economics"
+"""Name of the JupyterHub service that keeps the ledger: ``/services/economics/``, for services and administrators only."""
+
+COMPUTE_SERVICE: Final = "workspace-hours"
+"""Name under which the hub itself hands compute records to the ledger; a service without a process of its own."""
+
+USAGE_RECORDS: Final = "records/usage"
+"""Path below the economics service that takes usage records, one JSON object a line."""
+
+COMPUTE_RECORDS: Final = "records/compute"
+"""Path below the economics service that takes compute records, one JSON object a line."""
+
+VOLUME_RECORDS: Final = "records/volume"
+"""Path below the economics service that takes records of storage and network, one JSON object a line."""
+
 GIT_SERVICE: Final = "git"
 """Name of the embedded git host's JupyterHub service: ``/services/git/<user>/<repository>.git``."""
+
+REGIONS_SERVICE: Final = "regions"
+"""Name of the account by which a hub itself reads and writes on the shared git host where people's workspaces are."""
 
 WORKSPACE_REPOSITORY: Final = "workspaces"
 """The one repository that holds the snapshots of all workspaces of a person."""
@@ -37,6 +55,18 @@ def service_scope(service: str) -> str:
 UPSTREAM_ENVIRONMENT: Final = ("AZURE_", "OPENAI_UPSTREAM_", "OLLAMA_HOST", "NEURALINVERSE_DEMO_MODEL_")
 """Beginnings of the variables that hold upstream addresses and keys."""
 
+ENV_REGIONS: Final = "NEURALINVERSE_REGIONS"
+"""Path of the catalogue of regions, for the hub, the gateway and the git host. Unset: there is one region."""
+
+ENV_REGION: Final = "NEURALINVERSE_REGION"
+"""Name of the region a hub, and the gateway beside it, is in. Unset: there is only one."""
+
+ENV_REGION_ORDER: Final = "NEURALINVERSE_REGION_ORDER"
+"""Regions whose models may answer when the own region's cannot, nearest first, with commas between."""
+
+ENV_RESIDENCY: Final = "NEURALINVERSE_RESIDENCY"
+"""Tag of where people's requests to models have to stay, e.g. ``eu``. Unset: anywhere."""
+
 NETWORK_ENVIRONMENT: Final = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
@@ -48,6 +78,11 @@ NETWORK_ENVIRONMENT: Final = (
 )
 """Variables that say how this machine reaches the internet."""
 
+# -- environment of the gateway: hub_config writes it ------------------------------------------------------------------
+
+ENV_LEDGER_URL: Final = "NEURALINVERSE_LEDGER_URL"
+"""URL of the economics service's ``USAGE_RECORDS``. The bearer is the gateway's own ``JUPYTERHUB_API_TOKEN``."""
+
 # -- environment of a workspace: the spawner writes it; agent, sync and ai_provider read it ---------------------------
 
 ENV_GATEWAY_URL: Final = "NEURALINVERSE_GATEWAY_URL"
@@ -55,6 +90,19 @@ ENV_GATEWAY_URL: Final = "NEURALINVERSE_GATEWAY_URL"
 
 ENV_GIT_REMOTE: Final = "NEURALINVERSE_GIT_REMOTE"
 """HTTP(S) URL of the person's snapshot repository, without credentials. Unset: nothing is synced."""
+
+ENV_GIT_TOKEN: Final = "NEURALINVERSE_GIT_TOKEN"
+"""Password for the git host, where it has accounts of its own, as Gitea does. Unset: the workspace's hub token."""
+
+ENV_GIT_USER: Final = "NEURALINVERSE_GIT_USER"
+"""User name that belongs to ``NEURALINVERSE_GIT_TOKEN``; hosts that look at the token alone do not need it."""
+
+ENV_GIT_MIRROR: Final = "NEURALINVERSE_GIT_MIRROR"
+"""HTTP(S) URL of a mirror of ``NEURALINVERSE_GIT_REMOTE``, with the same credentials: restores fetch there what it has, and
+use it alone when the git host does not answer. Optional."""
+
+ENV_GIT_CACHE: Final = "NEURALINVERSE_GIT_CACHE"
+"""Absolute path of a folder on the node, for this person alone, where restores keep what they fetched. Optional."""
 
 ENV_WORKSPACE: Final = "NEURALINVERSE_WORKSPACE"
 """Name of the workspace, unique per person: ``default`` or the named server's name."""
@@ -87,8 +135,37 @@ ENV_LAB_URL: Final = "NEURALINVERSE_LAB_URL"
 ENV_DATA_DIR: Final = "NEURALINVERSE_DATA_DIR"
 """Marks every process of one one-machine installation, so that the next ``up`` can end what a killed one left."""
 
+ENV_CLAIM: Final = "NEURALINVERSE_CLAIM_SHA256"
+"""SHA-256, in hexadecimal, of the nonce by which a warm workspace is claimed; the workspace then waits for its person."""
+
+ENV_STANDBY_PORT: Final = "NEURALINVERSE_STANDBY_PORT"
+"""Port on which a warm workspace waits, the one that its server will have; 8888 when unset."""
+
+STANDBY_PATH: Final = "/standby"
+"""On the port of a warm workspace: 200 when it can be claimed."""
+
+CLAIM_PATH: Final = "/claim"
+"""On the port of a warm workspace: ``POST`` with its nonce as the bearer gives it its person's environment."""
+
 DEFAULT_WORKSPACE: Final = "default"
 """What the hub's unnamed server is called outside the hub."""
+
+GIT_ACCESS: Final = "git-access"
+"""Below the hub's API: ``POST git-access/<person>/<server>`` with the start's ``generation`` gives a workspace, which signs
+in with its own hub token, another ``user`` and ``token`` for the git host. See `GitAccess`."""
+
+# -- who a workspace is to the git host: the hub asks for it at each start ---------------------------------------------
+
+
+@dataclass(frozen=True)
+class GitAccess:
+    """A credential of one start of one workspace, on a git host that has accounts of its own."""
+
+    remote: str
+    """URL of the person's snapshot repository, without credentials."""
+    user: str
+    token: str = field(repr=False)
+
 
 # -- refs on the git host ---------------------------------------------------------------------------------------------
 
@@ -99,6 +176,15 @@ REF_ROOT: Final = "refs/ni"
 def ref_prefix(workspace: str, generation: int) -> str:
     """``refs/ni/<workspace>/<generation>``: below it a generation of a workspace keeps everything it pushes."""
     return f"{REF_ROOT}/{workspace}/{generation}"
+
+
+HOME_REF: Final = f"{REF_ROOT}/_home"
+"""Says the person's home region. No workspace's name begins with an underscore."""
+
+
+def at_ref(workspace: str) -> str:
+    """The ref that says in which region the workspace is; whoever starts it there has written it before."""
+    return f"{REF_ROOT}/_at/{workspace}"
 
 
 # -- the gateway's answers --------------------------------------------------------------------------------------------
@@ -187,3 +273,39 @@ class UsageRecord:
     duration_s: float
     status: Literal["complete", "partial", "failed"]
     retries: int = 0
+
+
+# -- compute, storage and network: the hub's side writes them, the ledger keeps them ----------------------------------
+
+
+@dataclass(frozen=True)
+class ComputeRecord:
+    """One stretch of a workspace's running. ``person``, ``workspace`` and ``started_at`` identify it; times are aware UTC.
+
+    Written at the start without an end and at the end again, so that the later one alone says everything.
+    """
+
+    person: str
+    workspace: str
+    started_at: datetime
+    """As the hub knows it: the ``started`` of its API."""
+    size: str
+    region: str
+    ended_at: datetime | None
+    """None: it runs."""
+    exact: bool = True
+    """False: nobody saw it end; ``ended_at`` is when it was last seen running."""
+
+
+@dataclass(frozen=True)
+class VolumeRecord:
+    """Storage held or bytes sent by one workspace. ``record_id`` makes it idempotent; times are aware UTC."""
+
+    record_id: str
+    at: datetime
+    kind: Literal["storage", "network"]
+    person: str
+    workspace: str
+    region: str
+    amount: int
+    """Byte-hours of storage, or bytes of network."""

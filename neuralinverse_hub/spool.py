@@ -1,8 +1,8 @@
-"""Usage records on their way to the ledger: kept on disk until it has them, away from the requests themselves.
+"""Records on their way to the ledger: kept on disk until it has them, away from the work that makes them.
 
-Guarantees, each with a test:
-- a record survives a ledger that is away, and a restart of the gateway;
-- a record is handed over again after a doubt and never dropped for it: ``request_id`` lets the ledger count it once;
+For any frozen dataclass of `neuralinverse_hub.wire`. Guarantees, each with a test:
+- a record survives a ledger that is away, and a restart of whoever writes it;
+- a record is handed over again after a doubt and never dropped for it: its key lets the ledger count it once;
 - the disk space used is bounded; what does not fit any more is given up oldest first, counted and logged.
 """
 
@@ -20,42 +20,44 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar, cast, get_args, get_type_hints
 
-from neuralinverse_hub import wire
+__all__ = ["Ledger", "Record", "Spool", "from_line", "to_line"]
 
-__all__ = ["Ledger", "Spool", "from_line", "to_line"]
+Record = TypeVar("Record")
+"""A frozen dataclass of text, numbers, times and money."""
 
-Ledger = Callable[[Sequence[wire.UsageRecord]], Awaitable[None] | None]
+Ledger = Callable[[Sequence[Record]], Awaitable[None] | None]
 """Takes records over, some perhaps for the second time; raises when it could not."""
 
 WRITE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
 SEGMENT_RECORDS: Final = 1000
 
-_MEMBERS: Final = tuple(member.name for member in fields(wire.UsageRecord))
-
 log = logging.getLogger(__name__)
 
 
-class Spool:
-    """Records between `add` and the ledger. ``folder`` belongs to this gateway alone; ``limit`` is in bytes."""
+class Spool(Generic[Record]):
+    """Records between `add` and the ledger. ``folder`` belongs to one process alone; ``limit`` is in bytes."""
 
     def __init__(
         self,
         folder: Path,
-        ledger: Ledger,
+        kind: type[Record],
+        ledger: Ledger[Record],
         *,
         limit: int = 256 * 2**20,
         lost: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._folder = folder
+        self._kind = kind
         self._ledger = ledger
         self._limit = limit
         self._lost = lost
-        self._fresh: list[wire.UsageRecord] = []
-        self._written: dict[Path, list[wire.UsageRecord]] = {}
+        self._fresh: list[Record] = []
+        self._written: dict[Path, list[Record]] = {}
         """Segments just written: they need not be read again to be handed over."""
         self._arrived = asyncio.Event()
         self._stop = asyncio.Event()
@@ -74,7 +76,7 @@ class Spool:
             self._arrived.set()
         self._task = asyncio.create_task(self._run())
 
-    def add(self, record: wire.UsageRecord) -> None:
+    def add(self, record: Record) -> None:
         """Take a record; costs next to nothing."""
         self._fresh.append(record)
         self._arrived.set()
@@ -105,9 +107,7 @@ class Spool:
                 # What waits on disk need not wait in memory too.
                 self._written.clear()
                 # Whatever the ledger's trouble is, records wait for its end.
-                log.warning(
-                    "the ledger did not take usage records (%s: %s); they wait on disk", type(error).__name__, error
-                )
+                log.warning("the ledger did not take records (%s: %s); they wait on disk", type(error).__name__, error)
                 pause = min(pause * 2, LONGEST_PAUSE_S)
                 self._arrived.set()
 
@@ -125,7 +125,7 @@ class Spool:
                 raise
         await asyncio.to_thread(self._make_room)
 
-    def _write_segment(self, records: Sequence[wire.UsageRecord]) -> Path:
+    def _write_segment(self, records: Sequence[Record]) -> Path:
         # Named by time and number, so that the order of names is the order of records, also across restarts.
         name = f"{time.time_ns():020d}-{next(self._numbers):09d}-{uuid.uuid4().hex[:8]}"
         temporary = self._folder / f"{name}.part"
@@ -139,9 +139,9 @@ class Spool:
         for segment in self._segments():
             try:
                 kept = self._written.pop(segment, None)
-                records = kept if kept is not None else await asyncio.to_thread(_read_segment, segment)
+                records = kept if kept is not None else await asyncio.to_thread(self._read_segment, segment)
             except (ValueError, KeyError, TypeError):
-                log.exception("a segment of usage records cannot be read; it is kept as %s.bad", segment.name)
+                log.exception("a segment of records cannot be read; it is kept as %s.bad", segment.name)
                 segment.rename(segment.with_suffix(".bad"))
                 continue
             if inspect.iscoroutinefunction(self._ledger):
@@ -160,7 +160,7 @@ class Spool:
             if total <= self._limit:
                 return
             count = segment.read_bytes().count(b"\n")
-            log.error("no room for usage records: %d of them are given up unaccounted", count)
+            log.error("no room for records: %d of them are given up unaccounted", count)
             self._lost(count)
             total -= sizes[segment]
             segment.unlink()
@@ -168,23 +168,37 @@ class Spool:
     def _segments(self) -> list[Path]:
         return sorted(self._folder.glob("*.jsonl"))
 
+    def _read_segment(self, segment: Path) -> list[Record]:
+        return [from_line(self._kind, line) for line in segment.read_text("utf-8").splitlines()]
 
-def _read_segment(segment: Path) -> list[wire.UsageRecord]:
-    return [from_line(line) for line in segment.read_text("utf-8").splitlines()]
 
-
-def to_line(record: wire.UsageRecord) -> str:
+def to_line(record: object) -> str:
     """A record as one line of JSON; money and time as text, exactly."""
     # Not `asdict`, which copies every value deeply.
-    row: dict[str, Any] = {name: getattr(record, name) for name in _MEMBERS}
-    row["at"] = record.at.isoformat()
-    row["usd"] = None if record.usd is None else str(record.usd)
-    return json.dumps(row, separators=(",", ":")) + "\n"
+    row = {name: getattr(record, name) for name in _members(cast(Any, type(record)))}
+    return json.dumps(row, separators=(",", ":"), default=_text) + "\n"
 
 
-def from_line(line: str) -> wire.UsageRecord:
-    """The record in a line of `to_line`. Raises ValueError, KeyError or TypeError for any other line."""
+def from_line(kind: type[Record], line: str | bytes) -> Record:
+    """The record of ``kind`` in a line of `to_line`. Raises ValueError, KeyError or TypeError for any other line."""
     row = json.loads(line)
-    row["at"] = datetime.fromisoformat(row["at"])
-    row["usd"] = None if row["usd"] is None else Decimal(row["usd"])
-    return wire.UsageRecord(**row)
+    for name, read in _members(cast(Any, kind)).items():
+        if read is not None and row[name] is not None:
+            row[name] = read(row[name])
+    return kind(**row)
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+@cache
+def _members(kind: Any) -> dict[str, Callable[[Any], Any] | None]:
+    """Names of a record's members, with what reads those that JSON has no type for."""
+    hints = get_type_hints(kind)
+    readers: dict[type, Callable[[Any], Any]] = {datetime: datetime.fromisoformat, Decimal: Decimal}
+    found = {}
+    for member in fields(kind):
+        types = (hints[member.name], *get_args(hints[member.name]))
+        found[member.name] = next((readers[each] for each in types if each in readers), None)
+    return found

@@ -1,4 +1,4 @@
-"""Usage records reach the ledger, whatever happens to it, to the gateway or to the disk."""
+"""Records reach the ledger, whatever happens to it, to who writes them or to the disk."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway.spool import Spool, from_line, to_line
-from tests.neuralinverse_hub.gateway.azure import Azure
-from tests.neuralinverse_hub.gateway.conftest import Hub, azure_env, prompt, serving, until
+from neuralinverse_hub.spool import Spool, from_line, to_line
+from tests.neuralinverse_hub.gateway.conftest import until
 
 
 def record(number: int, usd: Decimal | None = Decimal("0.000009")) -> wire.UsageRecord:
@@ -55,12 +54,12 @@ class Books:
 
 @given(st.integers(0, 10**12), st.none() | st.decimals(min_value=0, max_value=10**6, places=12))
 def test_a_line_holds_a_record_exactly(number: int, usd: Decimal | None) -> None:
-    assert from_line(to_line(record(number, usd))) == record(number, usd)
+    assert from_line(wire.UsageRecord, to_line(record(number, usd))) == record(number, usd)
 
 
 async def test_records_reach_the_ledger_and_leave_the_disk(tmp_path: Path) -> None:
     books = Books()
-    spool = Spool(tmp_path, books.take)
+    spool = Spool(tmp_path, wire.UsageRecord, books.take)
     spool.open()
     for number in range(2500):
         spool.add(record(number))
@@ -73,7 +72,7 @@ async def test_records_reach_the_ledger_and_leave_the_disk(tmp_path: Path) -> No
 async def test_records_wait_for_a_ledger_that_is_away(tmp_path: Path) -> None:
     books = Books()
     books.away = True
-    spool = Spool(tmp_path, books.take)
+    spool = Spool(tmp_path, wire.UsageRecord, books.take)
     spool.open()
     spool.add(record(1))
     await until(lambda: list(tmp_path.glob("*.jsonl")))
@@ -83,16 +82,16 @@ async def test_records_wait_for_a_ledger_that_is_away(tmp_path: Path) -> None:
     await spool.close()
 
 
-async def test_records_survive_the_end_of_the_gateway(tmp_path: Path) -> None:
+async def test_records_survive_the_end_of_who_writes_them(tmp_path: Path) -> None:
     books = Books()
     books.away = True
-    first = Spool(tmp_path, books.take)
+    first = Spool(tmp_path, wire.UsageRecord, books.take)
     first.open()
     first.add(record(1))
     await first.close()
     assert books.rows == {}
     books.away = False
-    second = Spool(tmp_path, books.take)
+    second = Spool(tmp_path, wire.UsageRecord, books.take)
     second.open()
     await until(lambda: len(books.rows) == 1)
     await second.close()
@@ -102,7 +101,7 @@ async def test_a_full_spool_gives_up_the_oldest_and_says_how_many(tmp_path: Path
     books, lost = Books(), []
     books.away = True
     line = len(to_line(record(100)))
-    spool = Spool(tmp_path, books.take, limit=line * 2500, lost=lost.append)
+    spool = Spool(tmp_path, wire.UsageRecord, books.take, limit=line * 2500, lost=lost.append)
     spool.open()
     for number in range(100, 5100):
         spool.add(record(number))
@@ -117,24 +116,9 @@ async def test_a_full_spool_gives_up_the_oldest_and_says_how_many(tmp_path: Path
 async def test_half_a_segment_is_put_aside_and_holds_nothing_up(tmp_path: Path) -> None:
     (tmp_path / "00000000000000000001-000000000-aaaaaaaa.jsonl").write_text('{"request_id": "r1", "at"')
     books = Books()
-    spool = Spool(tmp_path, books.take)
+    spool = Spool(tmp_path, wire.UsageRecord, books.take)
     spool.open()
     spool.add(record(2))
     await until(lambda: len(books.rows) == 1)
     await spool.close()
     assert [Path(name).suffix for name in os.listdir(tmp_path)] == [".bad"]
-
-
-BOOKS = Books()
-take = BOOKS.take
-
-
-async def test_the_gateway_hands_every_request_over_once(hub: Hub, azure: Azure, tmp_path: Path) -> None:
-    settings = {"ledger": f"{__name__}.take", "spool_dir": str(tmp_path / "spool")}
-    async with serving(hub, azure_env(azure), **settings) as gateway:
-        for stream in (False, True, False):
-            async with gateway.post(prompt(stream=stream)) as response:
-                await response.read()
-        ids = {each.request_id for each in gateway.records}
-        await until(lambda: BOOKS.rows.keys() == ids)
-    assert len(ids) == 3 and BOOKS.given == 3
