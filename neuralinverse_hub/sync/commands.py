@@ -8,7 +8,6 @@ import shutil
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from .config import Config
 from .errors import HostRefused, SyncError
 from .gitcmd import GitFailed
 from .host import GitHost
-from .restoring import generations, give_real_names
+from .placing import aside_below, give_real_names
+from .snapshots import generations
 
 __all__ = ["arguments", "run"]
 
@@ -56,7 +56,7 @@ def run(chosen: argparse.Namespace) -> int:
     try:
         config = Config.from_env()
         config.private.mkdir(mode=0o700, parents=True, exist_ok=True)
-        host = GitHost(config.remote, lambda: config.token)
+        host = GitHost(config.remote, config.credentials)
         try:
             chosen.action(config, host, chosen)
         finally:
@@ -214,7 +214,7 @@ def _restore(config: Config, host: GitHost, chosen: argparse.Namespace) -> None:
             _stored(path)
             if not os.path.lexists(work / os.path.normpath(path)):
                 raise SyncError(f"{path!r} is not in snapshot {entry.id}.")
-        aside = config.private / f"replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        aside = aside_below(config.private)
         if chosen.everything and chosen.to is None:
             for name in os.listdir(target):
                 _set_aside(target / name, aside / name)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from neuralinverse_hub import wire
 
+from .credentials import Credentials
 from .errors import BadConfiguration
 from .sealed import Sealer
 
@@ -21,17 +22,21 @@ _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One workspace, its folder, and where its snapshots go. The token is never shown by ``repr``."""
+    """One workspace, its folder, and where its snapshots go. Secrets are never shown by ``repr``."""
 
     folder: Path
     state: Path
     remote: str
     workspace: str
     generation: int
-    token: str = field(repr=False)
+    credentials: Credentials
     key: str = field(default="", repr=False)
     """The person's key for private files, 32 bytes in base64; empty: private files are not kept."""
     home: Path = Path("/nonexistent")
+    mirror: str = ""
+    """Address of a mirror of ``remote``; empty: there is none."""
+    cache: Path | None = None
+    """This person's folder for objects on the node; None: there is none."""
 
     @property
     def private(self) -> Path:
@@ -77,11 +82,13 @@ class Config:
                 "put it elsewhere, or sync would protect its own records."
             )
         remote = need(wire.ENV_GIT_REMOTE, "the HTTP address of the snapshot repository")
-        parts = urlsplit(remote)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-            raise BadConfiguration(
-                f"{wire.ENV_GIT_REMOTE} should be an http:// or https:// address without user name and password."
-            )
+        mirror = environ.get(wire.ENV_GIT_MIRROR, "")
+        for name, address in ((wire.ENV_GIT_REMOTE, remote), (wire.ENV_GIT_MIRROR, mirror or remote)):
+            parts = urlsplit(address)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+                raise BadConfiguration(
+                    f"{name} should be an http:// or https:// address without user name and password."
+                )
         workspace = environ.get(wire.ENV_WORKSPACE) or wire.DEFAULT_WORKSPACE
         if not _WORKSPACE.fullmatch(workspace) or workspace.endswith(".lock"):
             raise BadConfiguration(
@@ -90,9 +97,21 @@ class Config:
         raw = need(wire.ENV_GENERATION, "a number that grows with every start of the workspace")
         if not raw.isascii() or not raw.isdigit():
             raise BadConfiguration(f"{wire.ENV_GENERATION} is {raw!r}; it should be a whole number, 0 or more.")
-        token = need(wire.ENV_TOKEN, "the workspace's hub token")
+        credentials = Credentials.from_env(environ)
         key = environ.get(wire.ENV_SYNC_KEY, "")
         home = Path(environ.get("HOME") or "/nonexistent")
-        config = cls(folder, state, remote.rstrip("/"), workspace, int(raw), token, key, home)
+        cache = Path(given) if (given := environ.get(wire.ENV_GIT_CACHE, "")) else None
+        config = cls(
+            folder,
+            state,
+            remote.rstrip("/"),
+            workspace,
+            int(raw),
+            credentials,
+            key,
+            home,
+            mirror=mirror.rstrip("/"),
+            cache=cache,
+        )
         config.sealer()
         return config

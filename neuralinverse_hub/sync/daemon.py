@@ -16,17 +16,20 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
 from .config import Config
 from .endpoint import StatusEndpoint
 from .errors import HostAway, RefMoved, Superseded, SyncError
-from .host import GitHost, token_from_environment
+from .host import GitHost
 from .pack import Pack
 from .private import HOME, VSCODE, WORK, Private
 from .publishing import Publisher
-from .restoring import is_live, load_seed, places, restore_now
+from .records import is_whole
+from .restoring import Restored, places, restore_now
+from .seeds import load_seed
 from .status import StatusFile
 from .watch import Changes, NoMoreWatches, Watcher
 from .worktree import Unsettled, Worktree
@@ -56,10 +59,14 @@ _PR_SET_PDEATHSIG: Final = 1
 class Daemon:
     """Protects one folder until it is told to stop. `run` returns the exit code: 0 all is on the host, 3 not all."""
 
-    def __init__(self, config: Config, *, full_scan_s: float = FULL_SCAN_S) -> None:
+    def __init__(
+        self, config: Config, *, tell: Callable[[Restored], None] | None = None, full_scan_s: float = FULL_SCAN_S
+    ) -> None:
+        """``tell`` is called once, when the folder may be used: it is restored, or waits here whole for its host."""
         self._config = config
+        self._tell = tell
         self._full_scan_s = full_scan_s
-        self._host = GitHost(config.remote, token_from_environment)
+        self._host = GitHost(config.remote, config.credentials)
         self._endpoint = StatusEndpoint(config.state)
         self._status = StatusFile(config.state, config.generation)
         self._watcher: Watcher | None = None
@@ -149,17 +156,27 @@ class Daemon:
             except SyncError as error:
                 self._failed(error)
                 # A folder that is still here is not being restored; it only waits for its host.
-                self._say("behind" if is_live(self._config) else "restoring")
+                whole = is_whole(self._config)
+                self._say("behind" if whole else "restoring")
+                if whole:
+                    note = f"The folder is as an earlier start left it; the git host could not be asked: {error}"
+                    self._may_be_used(Restored(False, 0, None, 0.0, note))
                 if isinstance(error, Superseded):
                     self._superseded = True
                     return False
                 self._sleep(self._retry_at - time.monotonic())
                 continue
             _log.info("restore: %s", result.note)
+            self._may_be_used(result)
             self._failures, self._error = 0, None
             return True
         self._say("stopped")
         return False
+
+    def _may_be_used(self, result: Restored) -> None:
+        if self._tell is not None:
+            self._tell(result)
+            self._tell = None
 
     def _begin(self) -> None:
         try:

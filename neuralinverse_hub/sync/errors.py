@@ -32,7 +32,7 @@ class HostRefused(SyncError):
 
 
 class TokenRefused(HostRefused):
-    """The git host does not accept our hub token."""
+    """The git host does not accept our credentials."""
 
 
 class Superseded(HostRefused):

@@ -7,9 +7,7 @@ in between. Protocol: gitprotocol-http(5), gitprotocol-pack(5).
 
 from __future__ import annotations
 
-import base64
 import http.client
-import os
 import re
 import socket
 import subprocess
@@ -20,6 +18,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from . import gitcmd
+from .credentials import Credentials
 from .errors import HostAway, HostRefused, RefMoved, Superseded, TokenRefused
 from .pack import Pack
 
@@ -52,18 +51,18 @@ def _packet(data: bytes) -> bytes:
 
 
 class GitHost:
-    """One repository on a git host. ``token`` is asked for each request, so a renewed one is used at once.
+    """One repository on a git host.
 
     Every method raises HostAway when the host cannot be reached, is broken or slower than ``timeout_s`` per read or
-    write, and TokenRefused when it does not accept the token.
+    write, and TokenRefused when it does not accept ``credentials``.
     """
 
-    def __init__(self, remote: str, token: Callable[[], str], *, timeout_s: float = 20.0) -> None:
+    def __init__(self, remote: str, credentials: Credentials, *, timeout_s: float = 20.0) -> None:
         parts = urlsplit(remote)
         self._secure = parts.scheme == "https"
         self._place = parts.netloc
         self._path = parts.path.rstrip("/")
-        self._token = token
+        self._credentials = credentials
         self.timeout_s = timeout_s
         self._connection: http.client.HTTPConnection | None = None
 
@@ -145,25 +144,34 @@ class GitHost:
             raise HostRefused(f"The git host refused to store the snapshot: {said}.")
 
     def fetch(
-        self, commits: Sequence[bytes], into: Path, *, leave_out: str | None = None, depth: int | None = None
+        self,
+        commits: Sequence[bytes],
+        into: Path,
+        *,
+        leave_out: str | None = None,
+        depth: int | None = None,
+        have: Sequence[bytes] = (),
     ) -> None:
-        """Bring ``commits`` into the bare repository ``into``: with ``depth`` 1 without their history, and without
-        what the object filter ``leave_out`` names, as ``blob:none`` or ``tree:0``.
+        """Bring ``commits`` into the bare repository ``into``: with ``depth`` 1 without their history, without what the
+        object filter ``leave_out`` names, as ``blob:none`` or ``tree:0``, and without what the commits it can ``have``
+        from elsewhere hold themselves.
 
         Raises:
             HostRefused: the host cannot give it, or what it gave is damaged.
         """
-        options = ("shallow " if depth else "") + ("filter " if leave_out else "")
+        options = ("shallow " if depth else "") + ("filter " if leave_out else "") + ("thin-pack " if have else "")
         names = ", ".join(commit.hex()[:12] for commit in commits)
         body = b""
         for commit in commits:
             first = "" if body else f" side-band-64k ofs-delta no-progress {options}{_AGENT}"
             body += _packet(f"want {commit.hex()}{first}\n".encode())
+        for commit in have:
+            body += _packet(f"shallow {commit.hex()}\n".encode())
         if depth:
             body += _packet(b"deepen %d\n" % depth)
         if leave_out:
             body += _packet(f"filter {leave_out}\n".encode())
-        body += b"0000" + _packet(b"done\n")
+        body += b"0000" + b"".join(_packet(f"have {commit.hex()}\n".encode()) for commit in have) + _packet(b"done\n")
         response = self._request(
             "POST",
             "/git-upload-pack",
@@ -177,7 +185,11 @@ class GitHost:
         if depth:
             (into / "shallow").write_text("".join(commit.hex() + "\n" for commit in commits))
         indexer = subprocess.Popen(
-            ["git", "--git-dir", str(into), "index-pack", "--stdin", *(["--promisor"] if leave_out else [])],
+            [
+                *("git", "--git-dir", str(into), "index-pack", "--stdin"),
+                *(["--promisor"] if leave_out else []),
+                *(["--fix-thin"] if have else []),
+            ],
             env=gitcmd.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -217,12 +229,12 @@ class GitHost:
         path: str,
         headers: Mapping[str, str] | None = None,
         body: Callable[[], Iterator[bytes]] | None = None,
+        may_renew: bool = True,
     ) -> http.client.HTTPResponse:
-        secret = base64.b64encode(f"workspace:{self._token()}".encode()).decode()
         fresh = self._connection is None
         try:
             response = self._send(
-                method, self._path + path, {**(headers or {}), "Authorization": f"Basic {secret}"}, body
+                method, self._path + path, {**(headers or {}), "Authorization": self._credentials.header}, body
             )
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
             # A kept connection may have been closed by the other side while idle; a new one tells the truth. Pushing
@@ -230,18 +242,25 @@ class GitHost:
             self.close()
             if fresh:
                 raise HostAway(f"The git host at {self._place} closed the connection.") from error
-            return self._request(method, path, headers, body)
+            return self._request(method, path, headers, body, may_renew)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise HostAway(f"The git host at {self._place} cannot be reached: {_reason(error)}.") from error
         if response.status == 200:
             return response
+        if response.status == 401 and may_renew and (renewed := self._credentials.renewed()):
+            response.read()
+            self._credentials = renewed
+            return self._request(method, path, headers, body, may_renew=False)
         said = response.read(2000).decode(errors="replace").strip().splitlines()
         status = response.status
         self.close()
         first = said[0][:200] if said else response.reason
         if status in (401, 403):
-            raise TokenRefused(f"The git host does not accept this workspace's token ({status}): {first}")
+            raise TokenRefused(
+                f"The git host does not let this workspace in ({status}: {first}); its credentials may have expired. "
+                "What you save stays in this workspace and waits, so do not stop it before they are good again."
+            )
         if status in (400, 404, 405, 413, 422):
             raise HostRefused(f"The git host answered {status} for {self._path}: {first}")
         raise HostAway(f"The git host at {self._place} is out of order ({status}): {first}")
@@ -312,8 +331,3 @@ def _exactly(response: http.client.HTTPResponse, size: int) -> bytes:
     if data and len(data) < size:
         raise ValueError("it is shorter than it says")
     return data
-
-
-def token_from_environment() -> str:
-    """The hub token as the environment holds it now."""
-    return os.environ.get("JUPYTERHUB_API_TOKEN", "")

@@ -15,7 +15,9 @@ from .config import Config
 from .errors import RefMoved, Superseded, SyncError
 from .host import NOTHING, GitHost, Update
 from .pack import Pack
-from .restoring import Seed, fetch_seed, generations, remember_live
+from .records import remember_live
+from .seeds import Seed, fetch_seed
+from .snapshots import generations, refuse_if_superseded
 
 __all__ = ["Publisher"]
 
@@ -47,9 +49,7 @@ class Publisher:
             Superseded: there are refs of a newer generation.
         """
         found = generations(self.config, self.host.refs())
-        newest = max(found, default=self.config.generation)
-        if newest > self.config.generation:
-            raise superseded(newest)
+        refuse_if_superseded(self.config, found)
         self._refs = dict(found.get(self.config.generation, {}))
         tip = self._refs.get("snap", NOTHING)
         if self._known and tip == self._tip:
@@ -144,10 +144,3 @@ class Publisher:
                 self._refs.pop(name, None)
             else:
                 self._refs[name] = oid
-
-
-def superseded(newest: int) -> Superseded:
-    """A newer generation exists on the host."""
-    return Superseded(
-        f"This workspace has been started again elsewhere (as number {newest}); what is saved here is not kept any more."
-    )

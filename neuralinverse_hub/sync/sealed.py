@@ -20,7 +20,7 @@ from .errors import BadConfiguration, SyncError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["CannotOpen", "SealedFile", "Sealer"]
+__all__ = ["CannotOpen", "SealedFile", "Sealer", "load"]
 
 _MAGIC: Final = b"neuralinverse sealed 1\n"
 _NONCE: Final = 12
@@ -28,6 +28,11 @@ _NONCE: Final = 12
 
 class CannotOpen(SyncError):
     """A sealed blob was made with another key, for another workspace, or has been changed."""
+
+
+def load() -> None:
+    """Load the cipher now, so that the first `Sealer` does not have to."""
+    import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401
 
 
 @dataclass(frozen=True, slots=True)

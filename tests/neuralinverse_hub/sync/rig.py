@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -117,10 +118,86 @@ class Host:
         return self.root / person / f"{name}.git"
 
 
+class PlainHost:
+    """A git host as others are: accounts of its own, repositories made beforehand, no hooks of ours, Git's own server."""
+
+    def __init__(self, root: Path, account: tuple[str, str] = ("ada.git", "host-secret")) -> None:
+        self.root = root
+        self.accounts = {"Basic " + base64.b64encode(":".join(account).encode()).decode()}
+        self.refused = 0
+        root.mkdir(parents=True)
+        for name in (wire.WORKSPACE_REPOSITORY, "project"):
+            git(root, "init", "-q", "--bare", "-b", "main", f"ada/{name}.git")
+            git(self.repository(name=name), "config", "http.receivepack", "true")
+            git(self.repository(name=name), "config", "uploadpack.allowFilter", "true")
+            git(self.repository(name=name), "config", "uploadpack.allowReachableSHA1InWant", "true")
+        backend = Path(git(root, "--exec-path").strip(), "git-http-backend")
+        rig = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.do_POST()
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.headers.get("Authorization") not in rig.accounts:
+                    rig.refused += 1
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", 'Basic realm="a git host"')
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                path, _, query = self.path.partition("?")
+                done = subprocess.run(
+                    [backend],
+                    input=body,
+                    capture_output=True,
+                    env=dict(os.environ)
+                    | {
+                        "GIT_PROJECT_ROOT": str(root),
+                        "GIT_HTTP_EXPORT_ALL": "1",
+                        "PATH_INFO": path,
+                        "QUERY_STRING": query,
+                        "REQUEST_METHOD": self.command,
+                        "REMOTE_USER": "ada",
+                        "CONTENT_TYPE": self.headers.get("Content-Type") or "",
+                        "CONTENT_LENGTH": str(len(body)),
+                        "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding") or "",
+                    },
+                )
+                head, _, answer = done.stdout.partition(b"\r\n\r\n")
+                fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+                self.send_response(int(fields.pop("Status", "200").split()[0]))
+                for name, value in fields.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.base = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def repository(self, person: str = "ada", name: str = wire.WORKSPACE_REPOSITORY) -> Path:
+        return self.root / person / f"{name}.git"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
 class Workspace:
     """One workspace: its folder, its state, and daemons of one generation after the other."""
 
-    def __init__(self, place: Path, host: Host, *, name: str = "default", token: str = "ada-token") -> None:
+    def __init__(self, place: Path, host: Host | PlainHost, *, name: str = "default", token: str = "ada-token") -> None:
         self.place = place
         self.folder = place / "work"
         self.state = place / "state"

@@ -8,6 +8,7 @@ import pytest
 
 from neuralinverse_hub.sync import history, objects
 from neuralinverse_hub.sync.config import Config
+from neuralinverse_hub.sync.credentials import Credentials
 from neuralinverse_hub.sync.errors import RefMoved, Superseded
 from neuralinverse_hub.sync.host import NOTHING, GitHost, Update
 from neuralinverse_hub.sync.pack import Pack
@@ -38,9 +39,14 @@ def make_publisher(tmp_path, host, clock):
     def make(generation=1):
         (tmp_path / "state" / "sync").mkdir(parents=True, exist_ok=True)
         config = Config(
-            tmp_path / "work", tmp_path / "state", f"{host.base}/ada/workspaces.git", "default", generation, "ada-token"
+            tmp_path / "work",
+            tmp_path / "state",
+            f"{host.base}/ada/workspaces.git",
+            "default",
+            generation,
+            Credentials("ada", "ada-token"),
         )
-        made.append(Publisher(config, GitHost(config.remote, lambda: config.token), clock))
+        made.append(Publisher(config, GitHost(config.remote, config.credentials), clock))
         made[-1].look()
         return made[-1]
 
