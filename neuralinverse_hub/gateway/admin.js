@@ -30,6 +30,11 @@ const show = (state) => {
     const name = document.createElement("th");
     name.scope = "row";
     name.textContent = each.name;
+    if (each.where) {
+      const where = Object.assign(document.createElement("small"), { textContent: each.where });
+      where.className = "cause text-body-secondary";
+      name.append(where);
+    }
     row.append(name);
     cell(row, each.serves);
     const health = cell(row, WORDS[each.health]);

@@ -87,6 +87,7 @@ def state_of(parts: Parts) -> dict[str, Any]:
                 "serves": row.label or row.deployment,
                 "models": sorted(row.models),
                 "kind": row.upstream.kind,
+                "where": ", ".join(dict.fromkeys(filter(None, (row.region, row.residency)))),
                 "health": gate.breaker.state(now),
                 "cause": gate.breaker.cause,
                 "asked_again_s": round(gate.breaker.opens_in(now)),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +20,7 @@ __all__ = ["Answer"]
 
 @dataclass(slots=True)
 class Answer:
-    """An answer that has begun. Iterate over `pieces` to the end; `close` it in any case."""
+    """An answer that has begun. Ask for its `next` piece to the end; `close` it in any case."""
 
     way: Way
     turn: Turn
@@ -36,29 +34,32 @@ class Answer:
     complete: bool = False
     stream: AnswerStream | None = None
     reply: Reply | None = None
-    source: AsyncGenerator[bytes, None] | None = None
     first: bytes = field(default=b"", repr=False)
     prompt_tokens: int = 0
+    _ended: bool = False
     _closed: bool = False
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """What goes to the client, event by event. A break becomes an error event, then the stream ends."""
-        assert self.stream is not None and self.source is not None
-        yield self.first
+    async def next(self) -> bytes:
+        """The next events for the client, empty at the end. A break becomes an error event, and then the stream ends."""
+        if self.first:
+            first, self.first = self.first, b""
+            return first
+        if self._ended:
+            return b""
+        assert self.stream is not None and self.reply is not None
         try:
-            async with aclosing(self.source) as source:
-                async for piece in source:
-                    if out := self.stream.feed(piece):
-                        yield out
-            if last := self.stream.end():
-                yield last
+            while piece := await self.reply.next():
+                if out := self.stream.feed(piece):
+                    return out
+            self._ended = True
+            last = self.stream.end()
             self.complete = True
+            return last
         except StreamError as error:
-            self._broke(str(error))
-            yield sse.event(json.dumps({"error": broken_off(str(error), error.error)}).encode())
+            return self._broke(str(error), broken_off(str(error), error.error))
         except Failed as error:
-            self._broke(error.failure.cause)
-            yield sse.event(json.dumps({"error": broken_off(f"the model's server {error.failure.cause}")}).encode())
+            cause = error.failure.cause
+            return self._broke(cause, broken_off(f"the model's server {cause}"))
 
     def close(self) -> None:
         """End the upstream's request if it still runs, give the turn back, and settle what was used."""
@@ -68,13 +69,15 @@ class Answer:
         if self.stream is not None:
             estimate = Usage(self.prompt_tokens, self.stream.estimated_output(), exact=False)
             self.usage = self.stream.usage or estimate
-        if self.reply is not None and not self.complete:
+        if self.reply is not None:
             self.reply.close()
         used = self.usage or Usage(self.prompt_tokens, 0, exact=False)
         self.turn.settle(cost(used.input, used.output))
 
-    def _broke(self, cause: str) -> None:
+    def _broke(self, cause: str, error: dict[str, Any]) -> bytes:
+        self._ended = True
         self.turn.broke(cause)
+        return sse.event(json.dumps({"error": error}).encode())
 
 
 def broken_off(sentence: str, error: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -16,23 +16,28 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from tornado import httpserver, netutil, web
-from traitlets import Bool, Float, Unicode, default
+from traitlets import Bool, Dict, Float, List, Unicode, default
 from traitlets.config import Application
 from traitlets.utils.importstring import import_item
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.delivery import LedgerClient
 from neuralinverse_hub.gateway.admin import Login, admin_routes, cookie_secret
 from neuralinverse_hub.gateway.auth import HubIdentity
 from neuralinverse_hub.gateway.directory import Directory
-from neuralinverse_hub.gateway.edge import BODY_LIMIT, Parts
+from neuralinverse_hub.gateway.edge import BODY_LIMIT, Front, Parts
 from neuralinverse_hub.gateway.entra import EntraIdentity
 from neuralinverse_hub.gateway.errors import ConfigurationError
-from neuralinverse_hub.gateway.handlers import routes
+from neuralinverse_hub.gateway.handlers import exchanges, routes
 from neuralinverse_hub.gateway.metrics import Metrics
+from neuralinverse_hub.gateway.places import Place
 from neuralinverse_hub.gateway.relay import Relay
-from neuralinverse_hub.gateway.spool import Spool
 from neuralinverse_hub.gateway.tasks import Classifier
+from neuralinverse_hub.gateway.turns import weights_from
 from neuralinverse_hub.gateway.upstreams import Patience, UpstreamClient, upstream_session
+from neuralinverse_hub.regions import catalogue
+from neuralinverse_hub.regions.errors import BadCatalogue
+from neuralinverse_hub.spool import Ledger, Spool
 
 __all__ = ["Gateway", "main"]
 
@@ -67,12 +72,35 @@ class Gateway(Application):
         3.0, help="Seconds a streaming client waits before it gets a comment that keeps it waiting, and between those."
     ).tag(config=True)
     drain_s = Float(30.0, help="Seconds that answers under way may take after SIGTERM.").tag(config=True)
+    region = Unicode(
+        help="Region this gateway is in: its deployments are asked first. Empty: all are equally near. "
+        "Default: NEURALINVERSE_REGION."
+    ).tag(config=True)
+    region_order = List(
+        Unicode(),
+        help="Regions to go to when the own one cannot answer in time, nearest first; others come after those. "
+        "Default: NEURALINVERSE_REGION_ORDER, with commas between.",
+    ).tag(config=True)
+    residency = Unicode(
+        help="Tag of where requests have to stay, such as eu: only deployments with that 'residency' get any. "
+        "Empty: anywhere. Default: NEURALINVERSE_RESIDENCY."
+    ).tag(config=True)
+    residencies = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        help="Tags of where single people's requests have to stay, beside 'residency': {'ada': 'eu'}. "
+        "The table file's 'residencies' come on top.",
+    ).tag(config=True)
     table_file = Unicode(
         help="JSON file with the operator's own tasks, models, upstreams and deployments, on top of the shipped table; "
         "read again when it changes and on SIGHUP. Default: NEURALINVERSE_GATEWAY_TABLE."
     ).tag(config=True)
     ledger = Unicode(
-        help="Who takes over usage records: dotted name of a callable that is given a list of them. Empty: nobody."
+        help="Who takes over usage records: dotted name of a callable that is given a list of them. Empty: ledger_url."
+    ).tag(config=True)
+    ledger_url = Unicode(
+        help="URL of the economics service that takes usage records, ending in /records/usage; the gateway shows it its "
+        "JUPYTERHUB_API_TOKEN. Empty: nobody takes them. Default: NEURALINVERSE_LEDGER_URL."
     ).tag(config=True)
     spool_dir = Unicode(
         help="Folder that keeps usage records until the ledger has them; this gateway's alone. "
@@ -100,6 +128,22 @@ class Gateway(Application):
     def _table_file(self) -> str:
         return os.environ.get("NEURALINVERSE_GATEWAY_TABLE", "")
 
+    @default("ledger_url")
+    def _ledger_url(self) -> str:
+        return os.environ.get(wire.ENV_LEDGER_URL, "")
+
+    @default("region")
+    def _region(self) -> str:
+        return os.environ.get(wire.ENV_REGION, "")
+
+    @default("region_order")
+    def _region_order(self) -> list[str]:
+        return [name.strip() for name in os.environ.get(wire.ENV_REGION_ORDER, "").split(",") if name.strip()]
+
+    @default("residency")
+    def _residency(self) -> str:
+        return os.environ.get(wire.ENV_RESIDENCY, "")
+
     @default("spool_dir")
     def _spool_dir(self) -> str:
         data = os.environ.get(wire.ENV_DATA_DIR)
@@ -118,7 +162,7 @@ class Gateway(Application):
         super().__init__(**kwargs)
         self.env: Mapping[str, str] = os.environ if env is None else env
         self.sink = sink
-        self._spool: Spool | None = None
+        self._spool: Spool[wire.UsageRecord] | None = None
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT, then let answers under way finish."""
@@ -150,7 +194,7 @@ class Gateway(Application):
         entra = EntraIdentity(hub, self.env)
         stack.push_async_callback(entra.close)
         client = UpstreamClient(outer, patience, entra.token)
-        directory = Directory(self.env, client, Path(self.table_file) if self.table_file else None)
+        directory = Directory(self.env, client, Path(self.table_file) if self.table_file else None, self._place())
         stack.push_async_callback(directory.close)
         metrics = Metrics(lambda: relay.gates)
         relay = Relay(client, lambda row, outcome: metrics.tried(row.name, outcome))
@@ -158,14 +202,41 @@ class Gateway(Application):
         self.parts = Parts(
             identity, directory, relay, metrics, Classifier.shipped(), self.record, heartbeat_s=self.heartbeat_s
         )
-        if self.ledger and self.spool_dir:
-            take = import_item(self.ledger)
-            spool = Spool(Path(self.spool_dir), take, lost=metrics.ledger_lost.inc)
+        if take := self._who_takes():
+            spool = Spool(Path(self.spool_dir), wire.UsageRecord, take, lost=metrics.ledger_lost.inc)
             spool.open()
             metrics.ledger_waiting.set_function(lambda: spool.waiting)
             stack.push_async_callback(spool.close)
             self._spool = spool
+        metrics.under_way.set_function(lambda: len(self.parts.works))
         await directory.open()
+
+    def _place(self) -> Place:
+        place = Place(self.region, tuple(self.region_order), self.residency, dict(self.residencies))
+        path = self.env.get(wire.ENV_REGIONS)
+        try:
+            return place.among(catalogue.read(Path(path))) if path else place
+        except BadCatalogue as error:
+            raise ConfigurationError(str(error)) from error
+
+    def _who_takes(self) -> Ledger[wire.UsageRecord] | None:
+        if not self.ledger and not self.ledger_url:
+            return None
+        if not self.spool_dir:
+            raise ConfigurationError(
+                "usage records have a ledger but no folder to wait in: set --Gateway.spool_dir, one per gateway, "
+                f"or {wire.ENV_DATA_DIR}"
+            )
+        if self.ledger:
+            take: Ledger[wire.UsageRecord] = import_item(self.ledger)
+            return take
+        return LedgerClient(self.ledger_url, self.env.get(wire.ENV_TOKEN, ""), self._answered).deliver
+
+    def _answered(self, answer: Mapping[str, Any]) -> None:
+        """Take over the weights that came with the ledger's answer; an answer without any changes nothing."""
+        weights = answer.get("weights")
+        if isinstance(weights, Mapping):
+            self.set_weights(weights)
 
     async def close(self) -> None:
         """Take no new requests, let answers under way finish for ``drain_s`` at most, and stop."""
@@ -190,6 +261,21 @@ class Gateway(Application):
         else:
             self.parts.relay.keep(row.name for row in self.parts.directory.table.deployments)
             self.log.info("the table was read again")
+
+    def set_weights(self, weights: Mapping[str, object]) -> None:
+        """Let these people, and nobody else, weigh less than 1 in the fair queues from the next turn on.
+
+        A weight (above 0, up to 1) is somebody's share beside others who wait; alone they are as fast as ever, and it
+        refuses nobody. What is no weight is logged and counts as 1.
+        """
+        lowered, wrong = weights_from(weights)
+        if wrong:
+            self.log.warning("no weights above 0 and up to 1, so they count as 1: those of %s", ", ".join(wrong))
+        known = self.parts.relay.weights
+        if lowered != known:
+            self.log.info("weights in the fair queues are now: %s", lowered or "1 for everybody")
+            known.clear()
+            known.update(lowered)
 
     def record(self, record: wire.UsageRecord) -> None:
         """Take note of what an answered request used."""
@@ -220,13 +306,11 @@ class Gateway(Application):
         )
         parts = urlsplit(self.url)
         address = parts.hostname or "127.0.0.1"
-        self._server = httpserver.HTTPServer(
-            application,
-            max_body_size=4 * BODY_LIMIT,
-            max_header_size=64 * 1024,
-            # Seconds a kept-alive connection may idle, and headers may take to arrive.
-            idle_connection_timeout=120,
-        )
+        front = Front(exchanges(self.prefix, self.parts), application)
+        self._stack.callback(front.close)
+        self._server = httpserver.HTTPServer(front, max_body_size=4 * BODY_LIMIT, max_header_size=64 * 1024)
+        # The front minds the time of all connections at once.
+        self._server.conn_params.header_timeout = None
         sockets = netutil.bind_sockets(parts.port or 0, address)
         self._server.add_sockets(sockets)
         port = sockets[0].getsockname()[1]

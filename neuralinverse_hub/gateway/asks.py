@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from neuralinverse_hub.gateway import codec
 from neuralinverse_hub.gateway.errors import BadRequest
 from neuralinverse_hub.gateway.meter import estimate_tokens
 from neuralinverse_hub.gateway.router import AUTO, Need
@@ -61,7 +62,7 @@ def parse_json(body: bytes) -> dict[str, Any]:
     if not body.strip():
         raise BadRequest('the request has no body; send JSON, e.g. {"model": "auto", "messages": […]}')
     try:
-        value = json.loads(body, parse_constant=_not_json)
+        value = codec.read(body, constant=_not_json)
     except UnicodeDecodeError as error:
         raise BadRequest(f"the body is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:

@@ -52,6 +52,12 @@ class _Answer:
     caller: Caller | None
     refusal: GatewayError | None
 
+    def verdict(self) -> Caller:
+        if self.caller is not None:
+            return self.caller
+        assert self.refusal is not None
+        raise self.refusal.with_traceback(None)
+
 
 def bearer(header: str | None) -> str:
     """The token of an ``Authorization`` header (``Bearer …``, or the hub's ``token …``).
@@ -85,6 +91,10 @@ def caller_from(user: dict[str, Any], service: str) -> Caller:
     return Caller(str(user.get("name") or "unknown"), workspace or wire.DEFAULT_WORKSPACE, admin)
 
 
+def _digest(token: str) -> bytes:
+    return hashlib.blake2b(token.encode(), digest_size=16).digest()
+
+
 class HubIdentity:
     """Callers by token. ``hub_api`` is the hub's API URL; ``clock`` is monotonic, in seconds."""
 
@@ -105,18 +115,24 @@ class HubIdentity:
 
     async def caller(self, token: str) -> Caller:
         """Who the token belongs to. Raises `NotAuthenticated`, `NotAllowed` or `HubUnavailable`."""
-        key = hashlib.blake2b(token.encode(), digest_size=16).digest()
+        return self.known(token) or (await asyncio.shield(self._ask(_digest(token), token))).verdict()
+
+    def known(self, token: str) -> Caller | None:
+        """Who the token belongs to, as far as that is known without asking; None: `caller` asks.
+
+        Raises `NotAuthenticated` or `NotAllowed` when that is known.
+        """
+        key = _digest(token)
         answer = self._known.get(key)
-        age = self._clock() - answer.at if answer else MUST_ASK_S
-        if answer is None or age >= (MUST_ASK_S if answer.caller else REFUSED_S):
-            answer = await asyncio.shield(self._ask(key, token))
-        elif answer.caller and age >= REFRESH_S:
+        if answer is None:
+            return None
+        age = self._clock() - answer.at
+        if age >= (MUST_ASK_S if answer.caller else REFUSED_S):
+            return None
+        if answer.caller and age >= REFRESH_S:
             self._ask(key, token)
             self._known.move_to_end(key)
-        if answer.caller is not None:
-            return answer.caller
-        assert answer.refusal is not None
-        raise answer.refusal.with_traceback(None)
+        return answer.verdict()
 
     async def close(self) -> None:
         """End the questions still under way."""

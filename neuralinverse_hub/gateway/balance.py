@@ -31,11 +31,15 @@ class Condition:
 def choose(ways: Sequence[Way], condition: Callable[[Way], Condition]) -> Way | None:
     """The way to take, or to wait for; None when none of them is allowed.
 
-    Ways of one rank and model are alternatives: of those, a free one, the least loaded first. If none is free and the
+    Ways of one rank, model and region are alternatives: of those, a free one, the least loaded first. If none is free and the
     shortest wait is longer than `SPILL_S`, a later group's free way is taken instead, and else the shortest wait of
     all groups, when it is less than half as long.
     """
-    # Groups are looked at as far as needed: mostly the first way is free, and that is that.
+    # Mostly the first way is free and has no alternative, and that is that.
+    if ways and (len(ways) == 1 or _kind(ways[0]) != _kind(ways[1])):
+        state = condition(ways[0])
+        if state.allowed and state.free:
+            return ways[0]
     groups = _groups(ways, condition)
     first = next(groups, None)
     if first is None:
@@ -56,10 +60,14 @@ def choose(ways: Sequence[Way], condition: Callable[[Way], Condition]) -> Way | 
 
 
 def _groups(ways: Sequence[Way], condition: Callable[[Way], Condition]) -> Iterator[list[tuple[Way, Condition]]]:
-    """Allowed ways, those of one rank and model together."""
-    for _, group in groupby(ways, key=lambda way: (way.deployment.rank, way.model.name)):
+    """Allowed ways, those of one rank, model and region together."""
+    for _, group in groupby(ways, key=_kind):
         if allowed := [pair for pair in ((way, condition(way)) for way in group) if pair[1].allowed]:
             yield allowed
+
+
+def _kind(way: Way) -> tuple[int, str, int]:
+    return way.deployment.rank, way.model.name, way.distance
 
 
 def _least_loaded(group: Sequence[tuple[Way, Condition]]) -> Way | None:

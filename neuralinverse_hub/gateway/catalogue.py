@@ -36,6 +36,7 @@ OLLAMA_DEFAULT: Final = "127.0.0.1:11434"
 UNKNOWN_WINDOW: Final = 131_072
 """Assumed of a server that does not say; it refuses what is too long for it by itself."""
 
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _METADATA_HOSTS: Final = frozenset({"metadata.google.internal", "metadata.goog", "metadata", "instance-data"})
 _METADATA_ADDRESSES: Final = frozenset(
     ipaddress.ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16")
@@ -71,7 +72,7 @@ def parse_table(data: Mapping[str, Any]) -> Table:
 
 
 def explicit_rows(table: Table, env: Mapping[str, str]) -> tuple[Deployment, ...]:
-    """Deployments the operator named: Azure first, then the OpenAI-compatible server.
+    """Deployments the operator named: Azure first, then the OpenAI-compatible server; each where its setting says.
 
     The OpenAI-compatible row has an empty ``deployment`` when OPENAI_UPSTREAM_MODEL is not set: whoever connects asks
     the server what it has.
@@ -80,7 +81,10 @@ def explicit_rows(table: Table, env: Mapping[str, str]) -> tuple[Deployment, ...
 
 
 def stand_ins(table: Table, env: Mapping[str, str]) -> tuple[Deployment, ...]:
-    """Deployments of a fresh machine, to be asked what they serve before use: Ollama, then the demo model."""
+    """Deployments of a fresh machine, to be asked what they serve before use: Ollama, then the demo model.
+
+    The demo model is on this machine, so what it is sent stays where the gateway is; so does Ollama's on this machine.
+    """
     rows = [_stand_in(table, _ollama(env), rank=20, window=UNKNOWN_WINDOW)]
     if url := _setting(env, "NEURALINVERSE_DEMO_MODEL_URL"):
         demo = Upstream(
@@ -157,7 +161,14 @@ def _azure(table: Table, env: Mapping[str, str]) -> tuple[Deployment, ...]:
     upstream = Upstream("azure", "azure", base, key=key, key_header="api-key", entra=entra, query=query)
     named = _deployments(table, _setting(env, "AZURE_AI_DEPLOYMENTS") or "")
     return tuple(
-        Deployment(name=f"azure/{deployment}", upstream=upstream, deployment=deployment, models=frozenset({model}))
+        Deployment(
+            name=f"azure/{deployment}",
+            upstream=upstream,
+            deployment=deployment,
+            models=frozenset({model}),
+            region=_setting(env, "AZURE_AI_REGION") or "",
+            residency=_setting(env, "AZURE_AI_RESIDENCY") or "",
+        )
         for model, deployment in _with_usual_names(table, named).items()
     )
 
@@ -228,7 +239,11 @@ def _openai(table: Table, env: Mapping[str, str]) -> tuple[Deployment, ...]:
     if urlsplit(base).path == "/":
         base += "v1/"
     upstream = Upstream("openai", "openai", base, key=_setting(env, "OPENAI_UPSTREAM_API_KEY"))
-    row = _stand_in(table, upstream, rank=10, window=UNKNOWN_WINDOW)
+    row = replace(
+        _stand_in(table, upstream, rank=10, window=UNKNOWN_WINDOW),
+        region=_setting(env, "OPENAI_UPSTREAM_REGION") or "",
+        residency=_setting(env, "OPENAI_UPSTREAM_RESIDENCY") or "",
+    )
     model = _setting(env, "OPENAI_UPSTREAM_MODEL")
     return (stand_in_row(row, model) if model else row,)
 
@@ -252,6 +267,7 @@ def _stand_in(table: Table, upstream: Upstream, *, rank: int, window: int) -> De
         window=window,
         can=EVERYTHING,
         rank=rank,
+        residency=table.place.residency if urlsplit(upstream.url).hostname in _LOOPBACK else "",
     )
 
 

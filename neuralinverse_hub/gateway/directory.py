@@ -16,6 +16,7 @@ from typing import Final
 
 from neuralinverse_hub.gateway.catalogue import ADVICE, explicit_rows, shipped_rows, stand_in_row, stand_ins
 from neuralinverse_hub.gateway.errors import ConfigurationError
+from neuralinverse_hub.gateway.places import Place
 from neuralinverse_hub.gateway.router import Deployment
 from neuralinverse_hub.gateway.tablefile import read_table
 from neuralinverse_hub.gateway.upstreams import Failed, UpstreamClient
@@ -32,7 +33,10 @@ log = logging.getLogger(__name__)
 class Directory:
     """The routing table with the deployments that exist now. ``table`` is replaced as a whole, never changed."""
 
-    def __init__(self, env: Mapping[str, str], client: UpstreamClient, file: Path | None = None) -> None:
+    def __init__(
+        self, env: Mapping[str, str], client: UpstreamClient, file: Path | None = None, place: Place | None = None
+    ) -> None:
+        self._place = place
         self._env = env
         self._client = client
         self._file = file
@@ -66,13 +70,20 @@ class Directory:
         return sentences
 
     def _read(self) -> None:
-        base, rows = read_table(shipped_rows(), self._file, self._env)
-        explicit = (*rows, *explicit_rows(base, self._env))
+        base, rows = read_table(shipped_rows(), self._file, self._env, self._place)
+        explicit = tuple(map(self._placed, (*rows, *explicit_rows(base, self._env))))
         self._base = base
         # Where an operator named an upstream, a stand-in must not answer in its place.
         self._rows = explicit or stand_ins(base, self._env)
         self.table = replace(base, deployments=tuple(row for row in explicit if row.deployment))
         self._file_version = self._version()
+
+    def _placed(self, row: Deployment) -> Deployment:
+        """The row with the region and residency of the catalogue of regions, where it names none itself."""
+        if self._place is None or row.region:
+            return row
+        region, residency = self._place.where(row.name)
+        return replace(row, region=region, residency=row.residency or residency)
 
     def _version(self) -> object:
         try:

@@ -1,4 +1,8 @@
-"""The HTTP edge every handler shares: identity before the body is read, limits, OpenAI-shaped errors, a clean end."""
+"""What the gateway's server has in common for every address: its parts, its limits, who gets how long, OpenAI-shaped errors.
+
+Most requests are for answers: those go to an `Exchange` each, right above tornado's HTTP connection. All others, the
+pages and lists, are tornado's usual request handlers.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +10,34 @@ import asyncio
 import itertools
 import json
 import logging
-import re
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
-from tornado import web
+from tornado import httputil, web
+from tornado.http1connection import HTTP1Connection
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway.asks import parse_json
 from neuralinverse_hub.gateway.auth import Caller, HubIdentity, bearer
 from neuralinverse_hub.gateway.directory import Directory
-from neuralinverse_hub.gateway.errors import GatewayError, ShuttingDown, TooLarge
+from neuralinverse_hub.gateway.errors import GatewayError
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
 from neuralinverse_hub.gateway.tasks import Classifier
 
-__all__ = ["BODY_LIMIT", "ApiHandler", "Parts"]
+__all__ = ["BODY_LIMIT", "ApiHandler", "Front", "Parts"]
 
+HEADERS_S: Final = 120
+"""Seconds a connection may idle, and headers may take to arrive."""
 BODY_S: Final = 60
 """Seconds a request's body may take to arrive."""
+LOOK_S: Final = 5
 BODY_LIMIT: Final = 32 * 1024 * 1024
-"""Bytes a request's body may have: room for a few images."""
+"""Bytes a request for an answer may have: room for a few images."""
+PAGE_BODY_LIMIT: Final = 64 * 1024
+"""Bytes a request for anything else may have."""
 
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +55,7 @@ class Parts:
     draining: bool = False
     numbers: Iterator[int] = field(default_factory=itertools.count)
     identifier: str = field(default_factory=lambda: uuid.uuid4().hex[:20])
-    works: set[asyncio.Task[Any]] = field(default_factory=set)
+    works: set[asyncio.Task[None]] = field(default_factory=set)
     """Answers under way: what a shutdown waits for."""
 
     def next_id(self) -> str:
@@ -58,9 +63,102 @@ class Parts:
         return f"{self.identifier}{next(self.numbers):012x}"
 
 
-@web.stream_request_body
+class Front(httputil.HTTPServerConnectionDelegate):
+    """Where every request arrives: those for ``exchanges``, by path, go there, all others to ``pages``.
+
+    Connections on which nothing happens for `HEADERS_S`, or whose body takes longer than `BODY_S`, are closed: one look
+    at all of them every few seconds instead of tornado's timer for each request.
+    """
+
+    def __init__(
+        self,
+        exchanges: Mapping[str, Callable[[HTTP1Connection], httputil.HTTPMessageDelegate]],
+        pages: web.Application,
+    ) -> None:
+        self._exchanges = exchanges
+        self._pages = pages
+        self._loop = asyncio.get_running_loop()
+        self._due: dict[HTTP1Connection, float] = {}
+        self._alarm = self._loop.call_later(LOOK_S, self._look)
+
+    def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
+        assert isinstance(request_conn, HTTP1Connection)
+        self._due[request_conn] = self._loop.time() + HEADERS_S
+        return _Arrival(self, server_conn, request_conn)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._alarm.cancel()
+
+    def begun(self, path: str, server_conn: object, connection: HTTP1Connection) -> httputil.HTTPMessageDelegate:
+        """Whom a request for ``path`` is for, now that its headers are here."""
+        self._due[connection] = self._loop.time() + BODY_S
+        if (exchange := self._exchanges.get(path)) is not None:
+            return exchange(connection)
+        connection.set_max_body_size(PAGE_BODY_LIMIT)
+        return self._pages.start_request(server_conn, connection)
+
+    def arrived(self, connection: HTTP1Connection) -> None:
+        """All of a request is here, or nothing more of it comes."""
+        self._due.pop(connection, None)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        for connection, due in list(self._due.items()):
+            if connection.stream is None or connection.stream.closed():
+                del self._due[connection]
+            elif due < now:
+                log.info("a connection is closed: its request did not arrive in time")
+                del self._due[connection]
+                connection.close()
+        self._alarm = self._loop.call_later(LOOK_S, self._look)
+
+
+class _Arrival(httputil.HTTPMessageDelegate):
+    """A request until it is clear whom it is for; then a window to them."""
+
+    __slots__ = ("_connection", "_front", "_server_connection", "_target")
+
+    def __init__(self, front: Front, server_connection: object, connection: HTTP1Connection) -> None:
+        self._front = front
+        self._server_connection = server_connection
+        self._connection = connection
+        self._target: httputil.HTTPMessageDelegate | None = None
+
+    def headers_received(
+        self, start_line: httputil.RequestStartLine | httputil.ResponseStartLine, headers: httputil.HTTPHeaders
+    ) -> Any:
+        assert isinstance(start_line, httputil.RequestStartLine)
+        path = start_line.path.partition("?")[0].removesuffix("/")
+        self._target = self._front.begun(path, self._server_connection, self._connection)
+        return self._target.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Any:
+        assert self._target is not None
+        return self._target.data_received(chunk)
+
+    def finish(self) -> None:
+        self._front.arrived(self._connection)
+        assert self._target is not None
+        self._target.finish()
+
+    def on_connection_close(self) -> None:
+        self._front.arrived(self._connection)
+        if self._target is not None:
+            self._target.on_connection_close()
+
+
+def failure(request_id: str, status: int, reason: str) -> GatewayError:
+    """What a client sees of a mistake of ours, or of tornado's refusal."""
+    error = GatewayError(f"{status}: {reason} (request {request_id})")
+    error.status = status
+    if status < 500:
+        error.type = "invalid_request_error"
+    return error
+
+
 class ApiHandler(web.RequestHandler):
-    """A handler of the API. ``self.caller`` is known before the body is read."""
+    """A handler of the API's lists. ``self.caller`` is known before anything is answered."""
 
     identified: ClassVar[bool] = True
     parts: Parts
@@ -69,51 +167,16 @@ class ApiHandler(web.RequestHandler):
         self.parts = parts
         self.caller = Caller("", "")
         self.request_id = parts.next_id()
-        self._late: asyncio.TimerHandle | None = None
-        self._body = bytearray()
-        self._too_large = False
-        self._work: asyncio.Task[Any] | None = None
-        self._left = False
 
     async def prepare(self) -> None:
         self.set_header("x-request-id", self.request_id)
-        # A client that sends its body drop by drop holds a connection, not for longer than this.
-        self._late = asyncio.get_running_loop().call_later(BODY_S, self._give_up)
         if self.identified:
             self.caller = await self.parts.identity.caller(bearer(self.request.headers.get("Authorization")))
-
-    def data_received(self, chunk: bytes) -> None:
-        # A body that is too large is read to its end and thrown away, so that the client gets to read the answer.
-        if len(self._body) + len(chunk) > BODY_LIMIT:
-            self._too_large = True
-            self._body.clear()
-        if not self._too_large:
-            self._body += chunk
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
-
-    def body_json(self) -> dict[str, Any]:
-        """The request's JSON object."""
-        self._body_is_here()
-        if self._too_large:
-            raise TooLarge(f"the request has more than {BODY_LIMIT // 2**20} MB; send less text or smaller images")
-        body, self._body = bytes(self._body), bytearray()
-        return parse_json(body)
-
-    def on_finish(self) -> None:
-        self._body_is_here()
-
-    def _body_is_here(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
-    def _give_up(self) -> None:
-        log.info("%s: the body did not arrive within %d s", self.request_id, BODY_S)
-        self.detach().close()
 
     def answer_json(self, value: Any, status: int = 200) -> None:
         """Finish with ``value`` as JSON."""
@@ -121,45 +184,11 @@ class ApiHandler(web.RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
-    def refuse_while_draining(self) -> None:
-        """Send new requests to another replica once this one is told to stop."""
-        if self.parts.draining:
-            self.set_header("Connection", "close")
-            raise ShuttingDown("this gateway is shutting down; ask again, another one answers")
-
-    async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``, which is cancelled when the client leaves."""
-        self._work = task = asyncio.create_task(work)
-        self.parts.works.add(task)
-        task.add_done_callback(self.parts.works.discard)
-        if self._left:
-            task.cancel()
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if self._left:
-                raise web.Finish from None
-            raise
-
-    def on_connection_close(self) -> None:
-        self._left = True
-        if self._work is not None:
-            self._work.cancel()
-
-    def trace(self) -> dict[str, str]:
-        """The headers that go on to the upstream: the trace, if it is one, and nothing else of the client's."""
-        parent = self.request.headers.get("traceparent", "")
-        return {"traceparent": parent} if _TRACEPARENT.fullmatch(parent) else {}
-
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
         if not isinstance(error, GatewayError):
             reason = self._reason if isinstance(error, web.HTTPError) else "the gateway failed; its log says more"
-            shown = GatewayError(f"{status_code}: {reason} (request {self.request_id})")
-            shown.status = status_code
-            if status_code < 500:
-                shown.type = "invalid_request_error"
-            error = shown
+            error = failure(self.request_id, status_code, reason)
         elif not error.retry:
             # The official SDKs retry 5xx by themselves unless they are told that it cannot help.
             self.set_header("x-should-retry", "false")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from neuralinverse_hub.gateway.health import Breaker
@@ -22,15 +23,26 @@ log = logging.getLogger(__name__)
 class Turn:
     """One request's stay at a gate: waiting, then in, then out exactly once."""
 
-    __slots__ = ("_gate", "_state", "asked_at", "sent_at", "ticket", "turned")
+    __slots__ = ("_gate", "_state", "_turned", "sent_at", "ticket")
 
     def __init__(self, gate: Gate, ticket: Ticket, now: float) -> None:
         self._gate = gate
         self._state = "waiting"
         self.ticket = ticket
-        self.asked_at = now
         self.sent_at = now
-        self.turned: asyncio.Future[None] = gate.loop.create_future()
+        self._turned: asyncio.Future[None] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is not its turn yet."""
+        return self._state == "waiting"
+
+    async def come(self) -> None:
+        """Wait until it is its turn."""
+        while self.waits:
+            if self._turned is None or self._turned.done():
+                self._turned = self._gate.loop.create_future()
+            await self._turned
 
     def place(self) -> tuple[int, float]:
         """``(how many go before, about how many seconds that takes)``."""
@@ -43,6 +55,8 @@ class Turn:
         """The upstream began to answer."""
         self._gate.breaker.succeeded()
         self._gate.limit.answered(self._gate.in_flight, remaining=remaining)
+        # A stream may go on for minutes: who waits comes in as soon as there is more room, not when one has ended.
+        self._gate.pump()
 
     def settle(self, actual_cost: float) -> None:
         """It is over: the place is free and the person is charged what it cost."""
@@ -65,7 +79,6 @@ class Turn:
         gate.rest(BUSY_PAUSE_S if wait_s is None else wait_s)
         gate.breaker.left()
         self._state = "waiting"
-        self.turned = gate.loop.create_future()
         gate.waiters[self.ticket] = self
         gate.in_flight -= 1
         gate.queue.put_back(self.ticket)
@@ -86,8 +99,8 @@ class Turn:
         self._state = "in"
         self.sent_at = self._gate.clock()
         self._gate.breaker.sent(self.sent_at)
-        if not self.turned.done():
-            self.turned.set_result(None)
+        if self._turned is not None and not self._turned.done():
+            self._turned.set_result(None)
 
     def _leave(self, cost: float) -> None:
         if self._state == "in":
@@ -98,13 +111,20 @@ class Turn:
 
 
 class Gate:
-    """The door of one deployment. ``at_once`` bounds its limit when the deployment's own bound is known."""
+    """The door of one deployment. ``at_once`` bounds its limit when that is known; ``weights`` are the fair queue's."""
 
-    def __init__(self, name: str, *, at_once: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        at_once: int | None = None,
+        weights: Mapping[str, float] = MappingProxyType({}),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
         self.clock = clock
         self.loop = asyncio.get_running_loop()
-        self.queue = FairQueue()
+        self.queue = FairQueue(weights)
         self.limit = Aimd() if at_once is None else Aimd(start=at_once, most=at_once)
         self.breaker = Breaker()
         self.in_flight = 0
@@ -114,8 +134,13 @@ class Gate:
         self._usual_s = 1.0
 
     def ask(self, ticket: Ticket) -> Turn:
-        """A turn for ``ticket``; await its ``turned``, which is done at once when there is room."""
+        """A turn for ``ticket``, which comes at once when there is room; else await its `Turn.come`."""
         turn = Turn(self, ticket, self.clock())
+        if self.free():
+            self.queue.admit(ticket)
+            self.in_flight += 1
+            turn.enter()
+            return turn
         self.waiters[ticket] = turn
         self.queue.add(ticket)
         self.pump()

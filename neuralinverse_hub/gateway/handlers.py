@@ -1,51 +1,58 @@
-"""The gateway's addresses: what each takes and gives. Everything they share is in `edge`, all deciding in pure modules."""
+"""The gateway's addresses: what each takes and gives. What they share is in `edge` and
+`exchange`, all deciding in pure modules."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal
 
-from tornado import iostream, web
+from tornado import web
+from tornado.http1connection import HTTP1Connection
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway import metrics, sse
+from neuralinverse_hub.gateway import codec, metrics, sse
 from neuralinverse_hub.gateway.answers import Answer
 from neuralinverse_hub.gateway.asks import Ask, chat_ask, completion_ask, embedding_ask
 from neuralinverse_hub.gateway.edge import ApiHandler, Parts
 from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NotAllowed, NoUpstream, UnknownModel
+from neuralinverse_hub.gateway.exchange import UNREAD_S, Exchange
 from neuralinverse_hub.gateway.meter import Usage, usd
 from neuralinverse_hub.gateway.relay import Journey
 from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of
 from neuralinverse_hub.gateway.router import AUTO, Route, Table, Way, route
-from neuralinverse_hub.gateway.stream import as_events, compact
+from neuralinverse_hub.gateway.stream import as_events
 from neuralinverse_hub.gateway.tasks import TASKS, Classifier, Decision
 
-__all__ = ["routes"]
+__all__ = ["exchanges", "routes"]
 
 log = logging.getLogger(__name__)
 
-UNREAD_S: Final = 120
-"""Seconds a streaming client may leave what was sent to it unread."""
 NOTICE: Final = "X-NeuralInverse-Notice"
 """What the person should know about the answer: a retired model's successor, a fallback."""
 
 
+def exchanges(prefix: str, parts: Parts) -> dict[str, Callable[[HTTP1Connection], Exchange]]:
+    """Who answers below ``prefix`` (which ends in a slash), by path."""
+    base = f"{prefix}v1/"
+    return {
+        f"{base}chat/completions": partial(AnswerExchange, parts, chat_ask),
+        f"{base}completions": partial(AnswerExchange, parts, completion_ask),
+        f"{base}embeddings": partial(AnswerExchange, parts, embedding_ask),
+        f"{base}responses": partial(ResponsesExchange, parts, chat_ask),
+    }
+
+
 def routes(prefix: str, parts: Parts) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
-    """The gateway's URLs below ``prefix`` (which ends in a slash)."""
+    """The gateway's other URLs below ``prefix``."""
     base = re.escape(prefix)
     given = {"parts": parts}
     return [
-        (rf"{base}v1/chat/completions/?", AnswerHandler, {**given, "read": chat_ask}),
-        (rf"{base}v1/completions/?", AnswerHandler, {**given, "read": completion_ask}),
-        (rf"{base}v1/embeddings/?", AnswerHandler, {**given, "read": embedding_ask}),
-        (rf"{base}v1/responses/?", ResponsesHandler, {**given, "read": chat_ask}),
         (rf"{base}v1/models/?", ModelsHandler, given),
         (rf"{base}v1/models/(.+)", ModelsHandler, given),
         (rf"{base}(healthz|readyz)", HealthHandler, given),
@@ -54,19 +61,24 @@ def routes(prefix: str, parts: Parts) -> list[tuple[str, type[web.RequestHandler
     ]
 
 
-class AnswerHandler(ApiHandler):
+class AnswerExchange(Exchange):
     """``POST v1/chat/completions``, ``v1/completions`` and ``v1/embeddings``: a body in, a model's answer out."""
 
-    def initialize(self, parts: Parts, read: Callable[[dict[str, Any]], Ask]) -> None:  # type: ignore[override]  # tornado passes the route's own arguments
-        super().initialize(parts)
+    def __init__(self, parts: Parts, read: Callable[[dict[str, Any]], Ask], connection: HTTP1Connection) -> None:
+        super().__init__(parts, connection)
         self._read = read
-        self._sent = 0
+        self._beat: asyncio.TimerHandle | None = None
 
-    async def post(self) -> None:
-        self.refuse_while_draining()
+    async def respond(self) -> None:
         ask = self.read_ask()
-        path = await self._route(ask)
-        await self.while_connected(self._answer(ask, path))
+        directory = self.parts.directory
+        try:
+            path = find_route(directory.table, self.parts.classifier, ask, self.caller.person)
+        except NoUpstream:
+            # A model that was started a second ago should be found now and not in a while.
+            await directory.look()
+            path = find_route(directory.table, self.parts.classifier, ask, self.caller.person)
+        await self._answer(ask, path)
 
     def read_ask(self) -> Ask:
         """The ask in the body."""
@@ -74,98 +86,57 @@ class AnswerHandler(ApiHandler):
 
     def whole(self, answer: Answer) -> bytes:
         """A whole answer as this address gives it."""
-        return answer.body or compact(answer.whole)
+        return answer.body or codec.compact(answer.whole)
 
     def event(self, piece: bytes) -> bytes:
         """Some events of a stream as this address gives them."""
         return piece
 
-    async def _route(self, ask: Ask) -> Route:
-        directory = self.parts.directory
-        try:
-            return find_route(directory.table, self.parts.classifier, ask)
-        except NoUpstream:
-            # A model that was started a second ago should be found now and not in a while.
-            await directory.look()
-            return find_route(directory.table, self.parts.classifier, ask)
-
     async def _answer(self, ask: Ask, path: Route) -> None:
         started = time.monotonic()
         journey = Journey()
-        work = self.parts.relay.answer(ask, path, self.caller.person, self.trace(), journey)
+        if ask.stream:
+            self._beat_later(journey)
         try:
-            answer = await (self._with_heartbeats(work, journey) if ask.stream else work)
+            answer = await self.parts.relay.answer(ask, path, self.caller.person, self.trace(), journey)
         except BaseException as error:
             self._record_nothing(path, journey, ask, time.monotonic() - started, error)
             raise
+        finally:
+            if self._beat is not None:
+                self._beat.cancel()
         first = time.monotonic() - started
         try:
             self._disclose(path, answer)
-            await self._send(ask, answer)
-        except iostream.StreamClosedError:
-            pass
+            if ask.stream:
+                await self._send_events(ask, answer)
+                self.end()
+            else:
+                self.answer(self.whole(answer))
         except TimeoutError:
             log.info("%s: the client did not read for %d s", self.request_id, UNREAD_S)
-            self.detach().close()
-            raise web.Finish from None
+            self.hang_up()
         finally:
             answer.close()
             self._record(path, answer, first, time.monotonic() - started)
-        if not self._finished:
-            self.finish()
 
-    async def _send(self, ask: Ask, answer: Answer) -> None:
-        if not ask.stream:
-            self.set_header("Content-Type", "application/json")
-            self.write(self.whole(answer))
-            return
-        self._begin_events()
+    async def _send_events(self, ask: Ask, answer: Answer) -> None:
+        self.begin_events()
         if answer.whole is not None:
-            self.write(self.event(as_events(answer.whole, wants_usage=ask.wants_usage)))
+            await self.send(self.event(as_events(answer.whole, wants_usage=ask.wants_usage)))
             return
-        async with aclosing(answer.pieces()) as pieces:
-            async for piece in pieces:
-                self.write(self.event(piece))
-                if not (sent := self.flush()).done():
-                    # A client that stops reading must not keep its place for ever.
-                    async with asyncio.timeout(UNREAD_S):
-                        await sent
+        while piece := await answer.next():
+            await self.send(self.event(piece))
 
-    async def _with_heartbeats(self, work: Coroutine[Any, Any, Answer], journey: Journey) -> Answer:
-        """The answer that ``work`` gives; meanwhile the client gets comments that keep it waiting and say for what."""
-        task = asyncio.create_task(work)
-        try:
-            while not (await asyncio.wait({task}, timeout=self.parts.heartbeat_s))[0]:
-                self._begin_events()
-                self.write(waiting_comment(journey.place()))
-                await self.flush()
-        except BaseException:
-            # The client left, perhaps in the moment the answer came: then nobody else will close it.
-            task.cancel()
-            (result,) = await asyncio.gather(task, return_exceptions=True)
-            if isinstance(result, Answer):
-                result.close()
-            raise
-        try:
-            return task.result()
-        except GatewayError as error:
-            if not self._headers_written:
-                raise
-            # The status is sent: what is left is an event, which the official SDKs raise as an error too.
-            self.parts.metrics.failed(error.code or error.type)
-            self.write(self.event(sse.event(json.dumps(error.body()).encode())))
-            self.finish()
-            raise web.Finish from error
+    def _beat_later(self, journey: Journey) -> None:
+        self._beat = asyncio.get_running_loop().call_later(self.parts.heartbeat_s, self._heartbeat, journey)
 
-    def _begin_events(self) -> None:
-        if not self._headers_written:
-            self.set_header("Content-Type", "text/event-stream; charset=utf-8")
-            self.set_header("X-Accel-Buffering", "no")
-            # Tornado lets the kernel hold small writes back until the answer is over: every event would wait for an
-            # acknowledgement, up to 40 ms.
-            stream = getattr(self.request.connection, "stream", None)
-            if stream is not None:
-                stream.set_nodelay(True)
+    def _heartbeat(self, journey: Journey) -> None:
+        """Tell a client that waits what for, in a comment that keeps the connection alive."""
+        self.begin_events()
+        if not self.connection.stream.writing():
+            self.connection.write(waiting_comment(journey.place()))
+        self._beat_later(journey)
 
     def _disclose(self, path: Route, answer: Answer) -> None:
         shown = {
@@ -178,14 +149,15 @@ class AnswerHandler(ApiHandler):
         first = path.ways[0]
         if answer.way.model is not first.model:
             notes.append(f"{first.model.name} could not answer in time; {answer.way.model.name} did")
+        elif answer.way.distance > first.distance:
+            notes.append(f"{first.model.name} could not answer here in time; region {answer.way.deployment.region} did")
         if notes:
             shown[NOTICE] = "; ".join(notes)
             log.warning("%s: %s", self.request_id, shown[NOTICE])
-        if self._headers_written:
-            self.write(sse.comment(" ".join(f"{name}={value}" for name, value in shown.items())))
-            return
-        for name, value in shown.items():
-            self.set_header(name, value)
+        if self.begun:
+            self.connection.write(sse.comment(" ".join(f"{name}={value}" for name, value in shown.items())))
+        else:
+            self.shown.update(shown)
 
     def _record(self, path: Route, answer: Answer, first: float, duration: float) -> None:
         assert answer.usage is not None
@@ -237,7 +209,7 @@ class AnswerHandler(ApiHandler):
         )
 
 
-class ResponsesHandler(AnswerHandler):
+class ResponsesExchange(AnswerExchange):
     """``POST v1/responses``: the same answers in the Responses API's clothes."""
 
     def read_ask(self) -> Ask:
@@ -250,7 +222,7 @@ class ResponsesHandler(AnswerHandler):
 
     def whole(self, answer: Answer) -> bytes:
         assert answer.whole is not None
-        return compact(response_of(answer.whole, self._asked, self.request_id, int(time.time())))
+        return codec.compact(response_of(answer.whole, self._asked, self.request_id, int(time.time())))
 
     def event(self, piece: bytes) -> bytes:
         return self._stream.feed(piece)
@@ -262,7 +234,7 @@ class ModelsHandler(ApiHandler):
     async def get(self, name: str | None = None) -> None:
         if not self.parts.directory.table.deployments:
             await self.parts.directory.look()
-        cards = {card["id"]: card for card in model_cards(self.parts.directory.table)}
+        cards = {card["id"]: card for card in model_cards(self.parts.directory.table, self.caller.person)}
         if name is None:
             self.answer_json({"object": "list", "data": list(cards.values())})
         elif name in cards:
@@ -271,11 +243,10 @@ class ModelsHandler(ApiHandler):
             raise UnknownModel(f"no model or task {name[:100]!r}; known: {', '.join(cards)}", param="model")
 
 
-class HealthHandler(web.RequestHandler):
+class HealthHandler(ApiHandler):
     """``GET healthz``: the process runs. ``GET readyz``: new requests are welcome, and something could answer them."""
 
-    def initialize(self, parts: Parts) -> None:
-        self.parts = parts
+    identified = False
 
     def get(self, which: str) -> None:
         if which == "healthz":
@@ -319,8 +290,8 @@ def waiting_comment(place: tuple[int, float] | None) -> bytes:
     return sse.comment(f"busy, {words} position={before + 1} wait_s={max(1, round(wait_s))}")
 
 
-def find_route(table: Table, classifier: Classifier, ask: Ask) -> Route:
-    """The route of an ask, today."""
+def find_route(table: Table, classifier: Classifier, ask: Ask, person: str) -> Route:
+    """The route of an ask of a person's, today."""
     return route(
         table,
         model=ask.model,
@@ -329,11 +300,12 @@ def find_route(table: Table, classifier: Classifier, ask: Ask) -> Route:
         prompt_tokens=ask.prompt_tokens,
         answer_tokens=ask.answer_tokens,
         today=datetime.now(UTC).date(),
+        person=person,
     )
 
 
-def model_cards(table: Table) -> list[dict[str, Any]]:
-    """The entries of ``GET v1/models``: tasks, then logical models, each with who answers today."""
+def model_cards(table: Table, person: str) -> list[dict[str, Any]]:
+    """The entries of ``GET v1/models`` for a person: tasks, then logical models, each with who answers today."""
     today = datetime.now(UTC).date()
 
     def card(name: str, kind: Literal["task", "model"], description: str) -> dict[str, Any]:
@@ -347,6 +319,7 @@ def model_cards(table: Table) -> list[dict[str, Any]]:
                 prompt_tokens=1,
                 answer_tokens=1,
                 today=today,
+                person=person,
             )
         except GatewayError:
             pass

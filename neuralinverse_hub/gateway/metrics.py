@@ -5,13 +5,16 @@ One registry per gateway, so that several can live in one process; persons are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.gateway.gate import Gate
@@ -20,20 +23,42 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
+_MODEL: Final = ("gen_ai_request_model", "upstream")
 _TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    """The lines that one kind of answer counts on."""
+class _Histogram:
+    """Observations in buckets, as plain numbers: a library's locks and lookups cost more than all else about a record."""
 
-    requests: Counter
-    duration: Histogram
-    first: Histogram
-    input: Histogram
-    output: Histogram
-    usd: Counter
-    unpriced: Counter
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        buckets = list(zip(names, map(float, accumulate(self._counts)), strict=True))
+        family.add_metric(labels, buckets, self._sum)
+
+
+class _Line:
+    """What is counted for one model on one upstream."""
+
+    __slots__ = ("duration", "first", "input", "output", "unpriced", "usd")
+
+    def __init__(self) -> None:
+        self.duration = _Histogram(_SECONDS)
+        self.first = _Histogram(_SECONDS)
+        self.input = _Histogram(_TOKENS)
+        self.output = _Histogram(_TOKENS)
+        self.usd = Decimal(0)
+        self.unpriced = 0
 
 
 class Metrics:
@@ -41,46 +66,8 @@ class Metrics:
 
     def __init__(self, gates: Callable[[], Mapping[str, Gate]]) -> None:
         registry = self.registry = CollectorRegistry()
-        model = ("gen_ai_request_model", "upstream")
-        self._tokens = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens per request",
-            (*model, "gen_ai_token_type"),
-            registry=registry,
-            buckets=_TOKENS,
-        )
-        self._duration = Histogram(
-            "gen_ai_client_operation_duration_seconds",
-            "Seconds from a request to its end",
-            model,
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self._first = Histogram(
-            "gen_ai_client_operation_time_to_first_chunk_seconds",
-            "Seconds from a request to the first of its answer",
-            model,
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self._requests = Counter(
-            "neuralinverse_gateway_requests",
-            "Answered requests",
-            ("task", "model", "upstream", "status"),
-            registry=registry,
-        )
         self._errors = Counter(
             "neuralinverse_gateway_errors", "Requests that got an error", ("code",), registry=registry
-        )
-        self._attempts = Counter(
-            "neuralinverse_gateway_attempts",
-            "What deployments did with what they were sent",
-            ("deployment", "outcome"),
-            registry=registry,
-        )
-        self._usd = Counter("neuralinverse_gateway_usd", "Cost of priced answers in USD", model, registry=registry)
-        self._unpriced = Counter(
-            "neuralinverse_gateway_unpriced", "Answers of deployments without a price", model, registry=registry
         )
         self.under_way = Gauge("neuralinverse_gateway_under_way", "Requests being answered", registry=registry)
         self.ledger_waiting = Gauge(
@@ -89,39 +76,28 @@ class Metrics:
         self.ledger_lost = Counter(
             "neuralinverse_gateway_usage_lost", "Usage records given up because the spool was full", registry=registry
         )
+        self._requests: dict[tuple[str, str, str, str], int] = {}
+        self._lines: dict[tuple[str, str], _Line] = {}
+        self._attempts: dict[tuple[str, str], int] = {}
+        registry.register(_Answers(self._requests, self._lines, self._attempts))
         registry.register(_Gates(gates))
-        self._lines: dict[tuple[str, str, str, str], _Lines] = {}
-        self._outcomes: dict[tuple[str, str], Counter] = {}
 
     def answered(self, record: wire.UsageRecord) -> None:
         """Take note of an answered request."""
         kind = (record.task, record.model, record.upstream, record.status)
-        lines = self._lines.get(kind)
-        if lines is None:
-            # Looking a labelled line up costs more than counting on it.
-            lines = self._lines[kind] = self._lines_of(record)
-        lines.requests.inc()
-        lines.duration.observe(record.duration_s)
+        self._requests[kind] = self._requests.get(kind, 0) + 1
+        line = self._lines.get(kind[1:3])
+        if line is None:
+            line = self._lines[kind[1:3]] = _Line()
+        line.duration.observe(record.duration_s)
         if record.first_token_s is not None:
-            lines.first.observe(record.first_token_s)
-        lines.input.observe(record.input_tokens)
-        lines.output.observe(record.output_tokens)
+            line.first.observe(record.first_token_s)
+        line.input.observe(record.input_tokens)
+        line.output.observe(record.output_tokens)
         if record.usd is None:
-            lines.unpriced.inc()
+            line.unpriced += 1
         else:
-            lines.usd.inc(float(record.usd))
-
-    def _lines_of(self, record: wire.UsageRecord) -> _Lines:
-        labels = (record.model, record.upstream)
-        return _Lines(
-            requests=self._requests.labels(record.task, record.model, record.upstream, record.status),
-            duration=self._duration.labels(*labels),
-            first=self._first.labels(*labels),
-            input=self._tokens.labels(*labels, "input"),
-            output=self._tokens.labels(*labels, "output"),
-            usd=self._usd.labels(*labels),
-            unpriced=self._unpriced.labels(*labels),
-        )
+            line.usd += record.usd
 
     def failed(self, code: str) -> None:
         """Take note of a request that got an error."""
@@ -129,14 +105,63 @@ class Metrics:
 
     def tried(self, deployment: str, outcome: str) -> None:
         """Take note of one attempt at a deployment."""
-        line = self._outcomes.get((deployment, outcome))
-        if line is None:
-            line = self._outcomes[deployment, outcome] = self._attempts.labels(deployment, outcome)
-        line.inc()
+        attempt = (deployment, outcome)
+        self._attempts[attempt] = self._attempts.get(attempt, 0) + 1
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""
         return generate_latest(self.registry)
+
+
+class _Answers(Collector):
+    """What was counted, when someone looks."""
+
+    def __init__(
+        self,
+        requests: Mapping[tuple[str, str, str, str], int],
+        lines: Mapping[tuple[str, str], _Line],
+        attempts: Mapping[tuple[str, str], int],
+    ) -> None:
+        self._requests = requests
+        self._lines = lines
+        self._attempts = attempts
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "neuralinverse_gateway_requests", "Answered requests", labels=("task", "model", "upstream", "status")
+        )
+        for kind, count in self._requests.items():
+            requests.add_metric(kind, count)
+        attempts = CounterMetricFamily(
+            "neuralinverse_gateway_attempts",
+            "What deployments did with what they were sent",
+            labels=("deployment", "outcome"),
+        )
+        for attempt, count in self._attempts.items():
+            attempts.add_metric(attempt, count)
+        usd = CounterMetricFamily("neuralinverse_gateway_usd", "Cost of priced answers in USD", labels=_MODEL)
+        unpriced = CounterMetricFamily(
+            "neuralinverse_gateway_unpriced", "Answers of deployments without a price", labels=_MODEL
+        )
+        duration = HistogramMetricFamily(
+            "gen_ai_client_operation_duration_seconds", "Seconds from a request to its end", labels=_MODEL
+        )
+        first = HistogramMetricFamily(
+            "gen_ai_client_operation_time_to_first_chunk_seconds",
+            "Seconds from a request to the first of its answer",
+            labels=_MODEL,
+        )
+        tokens = HistogramMetricFamily(
+            "gen_ai_client_token_usage", "Tokens per request", labels=(*_MODEL, "gen_ai_token_type")
+        )
+        for labels, line in self._lines.items():
+            usd.add_metric(labels, float(line.usd))
+            unpriced.add_metric(labels, line.unpriced)
+            line.duration.add_to(duration, labels)
+            line.first.add_to(first, labels)
+            line.input.add_to(tokens, (*labels, "input"))
+            line.output.add_to(tokens, (*labels, "output"))
+        yield from (requests, attempts, usd, unpriced, duration, first, tokens)
 
 
 class _Gates(Collector):

@@ -52,7 +52,7 @@ class Journey:
 
     def place(self) -> tuple[int, float] | None:
         """``(how many go before, about how many seconds)`` while it waits for its turn; else None."""
-        if self.turn is None or self.turn.turned.done():
+        if self.turn is None or not self.turn.waits:
             return None
         return self.turn.place()
 
@@ -64,12 +64,14 @@ class Relay:
         self._client = client
         self._tried = tried or (lambda row, outcome: None)
         self.gates: dict[str, Gate] = {}
+        self.weights: dict[str, float] = {}
+        """People whose weight in every queue is below 1: see `FairQueue`."""
 
     def gate(self, row: Deployment) -> Gate:
         """The gate of a deployment: one queue and one health, whatever it serves."""
         gate = self.gates.get(row.name)
         if gate is None:
-            gate = self.gates[row.name] = Gate(row.name, at_once=row.at_once)
+            gate = self.gates[row.name] = Gate(row.name, at_once=row.at_once, weights=self.weights)
         return gate
 
     def keep(self, names: Iterable[str]) -> None:
@@ -134,19 +136,19 @@ class Relay:
             while not await self._turned(turn, patient=len(ways) == 1):
                 if choose(ways, self._condition) is not way:
                     break
-            if turn.turned.done() and self._allowed(way, turn):
+            if not turn.waits and self._allowed(way, turn):
                 return way, turn
             turn.leave()
 
     async def _turned(self, turn: Turn, *, patient: bool) -> bool:
         """Wait until it is the turn's turn; False when another way should be looked for meanwhile."""
-        if turn.turned.done():
+        if not turn.waits:
             return True
         try:
             async with asyncio.timeout(None if patient else SPILL_S):
-                await asyncio.shield(turn.turned)
+                await turn.come()
         except TimeoutError:
-            return turn.turned.done()
+            return not turn.waits
         except BaseException:
             turn.leave()
             raise
@@ -234,19 +236,15 @@ class Relay:
             choices=ask.choices,
             thinks=ask.api == "chat/completions",
         )
-        source = reply.pieces()
         first = b""
-        async for piece in source:
-            if first := stream.feed(piece):
-                break
-        else:
+        while not first and (piece := await reply.next()):
+            first = stream.feed(piece)
+        if not first:
             first = stream.end()
             if not stream.events:
                 raise StreamError("answered with an empty stream")
         turn.answered(remaining=reply.remaining)
-        return Answer(
-            way, turn, stream=stream, reply=reply, source=source, first=first, prompt_tokens=ask.prompt_tokens
-        )
+        return Answer(way, turn, stream=stream, reply=reply, first=first, prompt_tokens=ask.prompt_tokens)
 
     def _sentence(self, route: Route, causes: dict[str, str]) -> str:
         parts = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from neuralinverse_hub.gateway import sse
+from neuralinverse_hub.gateway import codec, sse
 from neuralinverse_hub.gateway.errors import BadRequest, Incapable
 
 __all__ = ["ResponseStream", "chat_body", "response_of"]
@@ -115,7 +115,7 @@ class ResponseStream:
                 if raw:
                     out.append(raw + b"\n\n")
             elif data != b"[DONE]":
-                self._chunk(json.loads(data), out)
+                self._chunk(codec.read(data), out)
             else:
                 self._end(out)
         return b"".join(out)
@@ -223,8 +223,7 @@ class ResponseStream:
     def _event(self, event_name: str, **members: Any) -> bytes:
         data = {"type": event_name, "sequence_number": self._number, **members}
         self._number += 1
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-        return b"event: " + event_name.encode() + b"\n" + sse.event(text)
+        return b"event: " + event_name.encode() + b"\n" + sse.event(codec.compact(data))
 
 
 def _instructions(body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,18 +4,21 @@ A way is a model on a deployment. Guarantees, each with a test:
 - a request that needs a capability, or a window, never gets a way without it;
 - a retired model's ways begin with its successor's;
 - a wrong guess of ``auto`` still has the general model's ways behind it;
-- the stand-ins of a fresh machine (Ollama, the demo model) never answer where an operator named an upstream.
+- the stand-ins of a fresh machine (Ollama, the demo model) never answer where an operator named an upstream;
+- what has to stay in a place never gets a way out of it (see `places`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, Literal
 
 from neuralinverse_hub.gateway.errors import Incapable, NoUpstream, PromptTooLong, UnknownModel
+from neuralinverse_hub.gateway.places import Place
 from neuralinverse_hub.gateway.tasks import TASKS, Decision, Task
 
 __all__ = ["AUTO", "Deployment", "Model", "Need", "Price", "Route", "Table", "Upstream", "Way", "route"]
@@ -98,7 +101,11 @@ class Deployment:
     at_once: int | None = None
     """Requests it works on at the same time, when that is known; None: found by trying."""
     weight: int = 1
-    """Share of the requests among deployments of one rank and model."""
+    """Share of the requests among deployments of one rank, model and region."""
+    region: str = ""
+    """Where it is; see `Place.distance`."""
+    residency: str = ""
+    """Tag of where what is sent to it stays: ``eu``. Empty: nobody promises anything."""
 
     def window_for(self, model: Model) -> int:
         """Tokens of prompt and answer together that this deployment takes when it serves ``model``."""
@@ -113,14 +120,15 @@ class Deployment:
         return self.prices or (() if self.stand_in else model.prices)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """All rows. ``advice`` is the sentence for a person when there is no deployment at all."""
+    """All rows; equal to itself only, so that what follows from it can be kept. ``advice`` is the sentence for a person when there is no deployment at all."""
 
     tasks: Mapping[Task, tuple[str, ...]]
     models: Mapping[str, Model]
     deployments: tuple[Deployment, ...] = ()
     advice: str = "configure an upstream for the AI gateway"
+    place: Place = field(default_factory=Place)
 
     def names(self) -> list[str]:
         """Everything that may stand in ``model``, tasks first."""
@@ -133,6 +141,8 @@ class Way:
 
     model: Model
     deployment: Deployment
+    distance: int = 0
+    """How far away its region is; 0 is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,33 +165,67 @@ def route(
     prompt_tokens: int,
     answer_tokens: int,
     today: date,
+    person: str = "",
 ) -> Route:
     """The route of a request for ``model`` (task, logical model or deployment name).
 
     ``decide`` is called for ``auto`` only. Tokens are estimates; an answer limit that fits nowhere is left to the
-    upstream to cut. Raises `UnknownModel`, `NoUpstream`, `Incapable` or
-    `PromptTooLong`.
+    upstream to cut. ``person`` is who asks: what has to stay somewhere may be theirs alone. Raises `UnknownModel`,
+    `NoUpstream`, `Incapable` or `PromptTooLong`.
     """
     task, reason, chain, pinned = _chain(table, model, decide)
     if not table.deployments:
         raise NoUpstream(f"no AI model is connected: {table.advice}")
+    found = _capable(table, model, chain, pinned, needs, table.place.tags(person), today)
+    if prompt_tokens + max(answer_tokens, 1) <= found.least_window:
+        return Route(task, reason, found.once_each, found.notes)
+    roomy = _with_room(found.ways, prompt_tokens + max(answer_tokens, 1)) or _with_room(found.ways, prompt_tokens + 1)
+    if not roomy:
+        raise PromptTooLong(_too_long(prompt_tokens, found.ways), param="messages")
+    return Route(task, reason, _once_each(roomy), found.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Ways for a kind of request, before its length is looked at."""
+
+    ways: tuple[Way, ...]
+    once_each: tuple[Way, ...]
+    notes: tuple[str, ...]
+    least_window: int
+    """What is no longer than this fits everywhere."""
+
+
+@lru_cache(maxsize=1024)
+def _capable(
+    table: Table,
+    model: str,
+    chain: tuple[str, ...],
+    pinned: str | None,
+    needs: frozenset[Need],
+    tags: frozenset[str],
+    today: date,
+) -> _Found:
+    """Every way that can do it: the same for all requests of a kind, until the table or the day is another."""
     chain, notes = _living(table, chain, today)
     candidates = [
-        (row.rank, order, Way(table.models[name], row))
+        (row.rank, order, Way(table.models[name], row, table.place.distance(row.region)))
         for order, name in enumerate(chain)
         for row in table.deployments
         if name in row.models and (pinned is None or row.name == pinned)
     ]
-    ways = [way for _, _, way in sorted(candidates, key=lambda candidate: candidate[:2])]
+    ways = [way for _, _, way in sorted(candidates, key=lambda each: (each[0], each[1], each[2].distance))]
     if not ways:
         raise NoUpstream(f"no upstream serves {model!r}: {table.advice}")
-    capable = [way for way in ways if needs <= way.deployment.can_for(way.model)]
+    if tags:
+        ways = [way for way in ways if tags == {way.deployment.residency}]
+        if not ways:
+            raise NoUpstream(_confined(model, tags, table))
+    capable = tuple(way for way in ways if needs <= way.deployment.can_for(way.model))
     if not capable:
         raise Incapable(_incapable(model, needs, ways))
-    roomy = _with_room(capable, prompt_tokens + max(answer_tokens, 1)) or _with_room(capable, prompt_tokens + 1)
-    if not roomy:
-        raise PromptTooLong(_too_long(prompt_tokens, capable), param="messages")
-    return Route(task, reason, _once_each(roomy), notes)
+    least = min(way.deployment.window_for(way.model) for way in capable)
+    return _Found(capable, _once_each(capable), notes, least)
 
 
 def _chain(table: Table, name: str, decide: Callable[[], Decision]) -> tuple[Task, str, tuple[str, ...], str | None]:
@@ -218,7 +262,7 @@ def _living(table: Table, chain: tuple[str, ...], today: date) -> tuple[tuple[st
     return _unique(living), tuple(notes)
 
 
-def _with_room(ways: list[Way], tokens: int) -> list[Way]:
+def _with_room(ways: Iterable[Way], tokens: int) -> list[Way]:
     return [way for way in ways if tokens <= way.deployment.window_for(way.model)]
 
 
@@ -234,6 +278,15 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _confined(model: str, tags: frozenset[str], table: Table) -> str:
+    place = " and ".join(map(repr, sorted(tags)))
+    inside = sorted(row.name for row in table.deployments if tags == {row.residency})
+    return (
+        f"no upstream serves {model!r} within {place}, where what you send has to stay; connected there: "
+        f"{', '.join(inside) or 'none'}. Operators tag deployments that stay there with that 'residency'"
+    )
+
+
 def _incapable(model: str, needs: frozenset[Need], ways: list[Way]) -> str:
     able = frozenset[Need]().union(*(way.deployment.can_for(way.model) for way in ways))
     missing = sorted(needs - able) or sorted(needs)
@@ -242,7 +295,7 @@ def _incapable(model: str, needs: frozenset[Need], ways: list[Way]) -> str:
     return f"{model!r} cannot do {words}: connected today: {names}; leave that out, or ask for another model"
 
 
-def _too_long(prompt_tokens: int, ways: list[Way]) -> str:
+def _too_long(prompt_tokens: int, ways: Sequence[Way]) -> str:
     largest = max(ways, key=lambda way: way.deployment.window_for(way.model))
     window = largest.deployment.window_for(largest.model)
     name = largest.deployment.label or largest.model.title

@@ -13,11 +13,11 @@ import json
 import re
 from typing import Any, Final
 
-from neuralinverse_hub.gateway import sse
+from neuralinverse_hub.gateway import codec, sse
 from neuralinverse_hub.gateway.meter import Usage, usage_from
 from neuralinverse_hub.gateway.reasoning import ThinkSplitter, split_thinking
 
-__all__ = ["AnswerStream", "StreamError", "as_events", "compact", "normalise_answer"]
+__all__ = ["AnswerStream", "StreamError", "as_events", "normalise_answer"]
 
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
 _FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"')
@@ -125,7 +125,7 @@ class AnswerStream:
             self.finished = self._done = True
             return sse.DONE
         try:
-            chunk = json.loads(data)
+            chunk = codec.read(data)
         except ValueError as error:
             raise StreamError("the model's answer contained an event that is not JSON") from error
         if not isinstance(chunk, dict):
@@ -159,7 +159,7 @@ class AnswerStream:
             self._settled = True
         elif len(self._choices) >= self._wanted_choices:
             self._settled = all(splitter.settled for splitter in self._choices.values())
-        return sse.event(compact(chunk))
+        return sse.event(codec.compact(chunk))
 
     def _choice(self, choice: dict[str, Any]) -> bool:
         """Normalise one choice in place; whether text of it was held back."""
@@ -234,9 +234,9 @@ def as_events(answer: dict[str, Any], *, wants_usage: bool) -> bytes:
         }
         for position, choice in enumerate(answer.get("choices") or ())
     ]
-    events = [sse.event(compact({**head, "choices": choices}))]
+    events = [sse.event(codec.compact({**head, "choices": choices}))]
     if wants_usage and answer.get("usage"):
-        events.append(sse.event(compact({**head, "choices": [], "usage": answer["usage"]})))
+        events.append(sse.event(codec.compact({**head, "choices": [], "usage": answer["usage"]})))
     return b"".join([*events, sse.DONE])
 
 
@@ -247,12 +247,7 @@ def _says_something(choice: dict[str, Any]) -> bool:
 
 def _is_json(data: bytes) -> bool:
     try:
-        json.loads(data)
+        codec.read(data)
     except ValueError:
         return False
     return True
-
-
-def compact(value: Any) -> bytes:
-    """JSON without spaces; what is no character in UTF-8 (half a surrogate pair) passes as it came."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")

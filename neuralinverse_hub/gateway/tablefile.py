@@ -14,30 +14,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from neuralinverse_hub.gateway.catalogue import EVERYTHING, NAME, azure_base, model_prices, parse_table, safe_url
 from neuralinverse_hub.gateway.errors import ConfigurationError
+from neuralinverse_hub.gateway.places import Place
 from neuralinverse_hub.gateway.router import Deployment, Table, Upstream
 
 __all__ = ["read_table"]
 
-_UPSTREAM: Final = frozenset({"kind", "url", "key_env", "key_file", "entra"})
+_WHERE: Final = frozenset({"region", "residency"})
+_UPSTREAM: Final = frozenset({"kind", "url", "key_env", "key_file", "entra", *_WHERE})
 _DEPLOYMENT: Final = frozenset(
-    {"upstream", "deployment", "models", "stand_in", "label", "window", "can", "prices", "rank", "weight", "at_once"}
+    {
+        *("upstream", "deployment", "models", "stand_in", "label", "window", "can", "prices"),
+        *("rank", "weight", "at_once", *_WHERE),
+    }
 )
 
 
 def read_table(
-    shipped: Mapping[str, Any], path: Path | None, env: Mapping[str, str]
+    shipped: Mapping[str, Any], path: Path | None, env: Mapping[str, str], place: Place | None = None
 ) -> tuple[Table, tuple[Deployment, ...]]:
-    """The table and the deployments of the file at ``path``, merged over the ``shipped`` rows.
+    """The table, at ``place``, and the deployments of the file at ``path``, merged over the ``shipped`` rows.
 
     Without a path, the shipped table. Raises `ConfigurationError` naming the file and what in it is wrong.
     """
+    place = place or Place()
     if path is None:
-        return parse_table(shipped), ()
+        return replace(parse_table(shipped), place=place), ()
     try:
         own = json.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -45,13 +52,19 @@ def read_table(
     except ValueError as error:
         raise ConfigurationError(f"table file {path} is not JSON: {error}") from error
     try:
-        _only(own, {"tasks", "models", "upstreams", "deployments"}, "the table")
+        _only(own, {"tasks", "models", "upstreams", "deployments", "residencies"}, "the table")
         models = {**shipped["models"]}
         for name, row in own.get("models", {}).items():
             models[name] = {**models.get(name, {}), **row}
         table = parse_table({"tasks": {**shipped["tasks"], **own.get("tasks", {})}, "models": models})
-        upstreams = {name: _upstream(name, row, env) for name, row in own.get("upstreams", {}).items()}
-        return table, tuple(_deployment(row, upstreams, table) for row in own.get("deployments", []))
+        table = replace(table, place=place.with_people(own.get("residencies", {})))
+        rows = own.get("upstreams", {})
+        upstreams = {name: _upstream(name, row, env) for name, row in rows.items()}
+        return table, tuple(
+            # Where an upstream is, its deployments are, unless their row says otherwise.
+            _deployment({**_where(rows.get(row.get("upstream"))), **row}, upstreams, table)
+            for row in own.get("deployments", [])
+        )
     except (AttributeError, TypeError, KeyError, ValueError) as error:
         raise ConfigurationError(f"table file {path} is not right: {type(error).__name__} {error}") from error
     except ConfigurationError as error:
@@ -104,7 +117,13 @@ def _deployment(row: Mapping[str, Any], upstreams: Mapping[str, Upstream], table
         rank=int(row.get("rank", 0)),
         weight=max(1, int(row.get("weight", 1))),
         at_once=None if row.get("at_once") is None else max(1, int(row["at_once"])),
+        region=str(row.get("region", "")),
+        residency=str(row.get("residency", "")),
     )
+
+
+def _where(upstream: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (upstream or {}).items() if name in _WHERE}
 
 
 def _only(row: Mapping[str, Any], known: frozenset[str] | set[str], where: str) -> None:

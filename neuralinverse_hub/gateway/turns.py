@@ -10,30 +10,48 @@ lowest is next. Guarantees, each with a property test:
   theirs, and what the one of them had under way when the other came;
 - nobody saves up: whoever comes back after a pause starts level with those who wait;
 - wrong estimates even out: only what a request really cost stays on a counter;
+- a person's weight is their share of a contended deployment beside others', and nothing without contention: whoever
+  is served while nobody else waits is charged alike at any weight;
 - nobody is refused: there is no call that says no.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
-__all__ = ["Aimd", "FairQueue", "Ticket", "cost"]
+__all__ = ["Aimd", "FairQueue", "Ticket", "cost", "weights_from"]
 
 OUTPUT_WEIGHT: Final = 4
 """An output token keeps an upstream busy about as long as this many input tokens."""
 BATCH_EVERY: Final = 8
 """While both wait, one of this many turns goes to batch work, so that it is late and never stuck."""
 MANY_WAITING: Final = 64
-"""With more requests of one person waiting than this, their turns count double: alone they lose nothing by it."""
+"""With more requests of one person waiting than this, their turns count double while others wait too."""
 REMEMBERED: Final = 10_000
 """People whose counters are kept while they are away. Those forgotten start level, like everybody new."""
+LEAST_WEIGHT: Final = 0.01
+"""No weight counts as less than this, so that a lowered person's turn comes within a bounded number of others'."""
 
 
 def cost(input_tokens: int, output_tokens: int) -> float:
     """What a request counts on its person's counter: input tokens, and output tokens by their weight."""
     return float(input_tokens + OUTPUT_WEIGHT * output_tokens)
+
+
+def weights_from(given: Mapping[str, object]) -> tuple[dict[str, float], list[str]]:
+    """``(weights that count, people whose weight does not)``. A weight is a number above 0 and up to 1; 1 is everybody's."""
+    weights: dict[str, float] = {}
+    wrong: list[str] = []
+    for person, weight in given.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= 1:
+            wrong.append(person)
+        elif weight < 1:
+            weights[person] = max(float(weight), LEAST_WEIGHT)
+    return weights, wrong
 
 
 @dataclass(slots=True, eq=False)
@@ -47,9 +65,13 @@ class Ticket:
 
 
 class FairQueue:
-    """The people who wait for one deployment, and the order of their turns."""
+    """The people who wait for one deployment, and the order of their turns.
 
-    def __init__(self) -> None:
+    ``weights`` is looked into at every turn; who is not in it has weight 1.
+    """
+
+    def __init__(self, weights: Mapping[str, float] = MappingProxyType({})) -> None:
+        self._weights = weights
         self._lanes: dict[bool, dict[str, deque[Ticket]]] = {True: {}, False: {}}
         self._counters: dict[str, float] = {}
         """What each person was served, with estimates for what is under way: whose is lowest is next."""
@@ -77,6 +99,14 @@ class FairQueue:
         self._lanes[ticket.interactive].setdefault(ticket.person, deque()).append(ticket)
         self._waiting += 1
 
+    def admit(self, ticket: Ticket) -> None:
+        """A turn at once while nobody waits: what `add` and `next` come to then, for less."""
+        assert not self._waiting, "whoever waits goes first"
+        self._lift(ticket.person)
+        self._level = max(self._level, self._settled[ticket.person])
+        ticket.charged = ticket.cost
+        self._counters[ticket.person] += ticket.cost
+
     def next(self) -> Ticket | None:
         """Take out the ticket whose turn it is and charge its person; None when nobody waits."""
         lane = self._lane()
@@ -88,7 +118,7 @@ class FairQueue:
         if not lane[person]:
             del lane[person]
         self._waiting -= 1
-        ticket.charged = ticket.cost * (2.0 if self.waiting_of(person) > MANY_WAITING else 1.0)
+        ticket.charged = ticket.cost * self._factor(person)
         self._counters[person] += ticket.charged
         return ticket
 
@@ -128,7 +158,9 @@ class FairQueue:
             return 0
         # When its turn comes, its person's counter stands here; others go first as often as they stay below it.
         place = line.index(ticket)
-        mark = self._counters[ticket.person] + sum(each.cost for each in list(line)[:place])
+        mark = self._counters[ticket.person] + sum(each.cost for each in list(line)[:place]) * self._factor(
+            ticket.person
+        )
         ahead = place
         for person, others in lane.items():
             if person == ticket.person:
@@ -138,10 +170,17 @@ class FairQueue:
                 if counter > mark:
                     break
                 ahead += 1
-                counter += other.cost
+                counter += other.cost * self._factor(person)
         if not ticket.interactive:
             ahead += min(sum(map(len, self._lanes[True].values())), (ahead + 1) * BATCH_EVERY)
         return ahead
+
+    def _factor(self, person: str) -> float:
+        """How many times a turn of theirs counts now: once at least, and once when nobody else waits."""
+        own = self.waiting_of(person)
+        if own == self._waiting:
+            return 1.0
+        return (2.0 if own > MANY_WAITING else 1.0) / self._weights.get(person, 1.0)
 
     def _lane(self) -> dict[str, deque[Ticket]] | None:
         interactive, batch = self._lanes[True], self._lanes[False]
@@ -152,8 +191,9 @@ class FairQueue:
 
     def _lift(self, person: str) -> None:
         """Start level with those who wait, or with who was next last: neither credit saved up nor debt forgiven."""
-        waiting = self._lanes[True].keys() | self._lanes[False].keys()
-        level = min(map(self._settled.__getitem__, waiting)) if waiting else self._level
+        level = self._level
+        if self._waiting:
+            level = min(map(self._settled.__getitem__, self._lanes[True].keys() | self._lanes[False].keys()))
         missing = level - self._settled.setdefault(person, 0.0)
         if missing > 0:
             self._settled[person] += missing

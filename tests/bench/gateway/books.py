@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway.spool import to_line
+from neuralinverse_hub.spool import to_line
 
 
 def rows(path: str) -> tuple[dict[str, str], int]:

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway import edge, handlers
+from neuralinverse_hub.gateway import edge, exchange
 from tests.neuralinverse_hub.gateway.azure import Azure, Fault
 from tests.neuralinverse_hub.gateway.conftest import KEY, Hub, Running, azure_env, prompt, serving, until
 
@@ -303,12 +303,28 @@ async def test_a_token_is_needed_before_a_body_is_read(gateway: Running) -> None
     assert b" 401 " in answer.split(b"\r\n")[0]
 
 
-async def test_a_body_that_comes_drop_by_drop_is_given_up(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "BODY_S", 0.2)
-    head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\n"
-    assert await raw(gateway, head + b'Content-Length: 1000\r\n\r\n{"model"') == b""
-    async with gateway.post(prompt()) as response:
-        assert response.status == 200
+@pytest.mark.parametrize("path", ["chat/completions", "models"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"Authorization: Bearer ada", id="half a header"),
+        pytest.param(b"Authorization: Bearer ada-token\r\nContent-Length: 1000\r\n\r\n{", id="half a body"),
+    ],
+)
+async def test_a_request_that_comes_drop_by_drop_is_given_up(
+    hub: Hub, azure: Azure, monkeypatch: pytest.MonkeyPatch, path: str, sent: bytes
+) -> None:
+    for name in ("HEADERS_S", "BODY_S", "LOOK_S"):
+        monkeypatch.setattr(edge, name, 0.1)
+    async with serving(hub, azure_env(azure)) as gateway:
+        head = f"POST /services/ai-gateway/v1/{path} HTTP/1.1\r\nHost: x\r\n".encode()
+        answer = await raw(gateway, head + sent if sent else b"")
+        assert answer == b"" or (path == "models" and b" 405 " in answer)
+        azure.pieces, azure.pause_s = ["word "] * 20, 0.02
+        async with gateway.post(prompt(stream=True)) as response:
+            # What takes long to answer is not what takes long to arrive.
+            assert (await response.text()).endswith("data: [DONE]\n\n")
 
 
 async def test_a_single_message_of_1_mb_is_an_ordinary_request(gateway: Running) -> None:
@@ -349,7 +365,7 @@ async def test_prompts_and_answers_are_in_no_log(
 async def test_a_client_that_stops_reading_is_given_up_in_the_end(
     gateway: Running, azure: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handlers, "UNREAD_S", 0.3)
+    monkeypatch.setattr(exchange, "UNREAD_S", 0.3)
     azure.pieces = ["word " * 20_000] * 400
     body = json.dumps(prompt(stream=True)).encode()
     head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\n"

@@ -191,6 +191,26 @@ async def test_one_flooding_person_does_not_keep_another_waiting(hub: Hub, azure
     assert len(gateway.records) == 41 and azure.refused > 0
 
 
+async def test_a_lowered_weight_gets_a_smaller_share_and_every_answer(hub: Hub, azure: Azure) -> None:
+    azure.capacity = 1
+    azure.faults = [Fault("hang", times=1)]
+    async with serving(hub, azure_env(azure)) as gateway:
+        gateway.gateway.set_weights({"bob": 0.25, "ada": "heavy"})
+        first = asyncio.create_task(finish(gateway, "bob-token"))
+        await until(lambda: azure.seen)
+        rest = [asyncio.create_task(finish(gateway, token)) for token in ("bob-token", "ada-token") for _ in range(16)]
+        gate = gateway.gateway.parts.relay.gates["azure/my-llama"]
+        await until(lambda: gate.in_flight + len(gate.queue) == 33)
+        azure.gate.set()
+        await asyncio.gather(first, *rest)
+        people = [record.person for record in gateway.records]
+        # While both wait, a quarter of the weight is a quarter of the turns; nobody is left out in the end.
+        assert people[1:17].count("ada") >= 11
+        assert (people.count("ada"), people.count("bob")) == (16, 17)
+        gateway.gateway.set_weights({})
+        assert not gateway.gateway.parts.relay.weights
+
+
 async def finish(gateway: Running, token: str) -> None:
     async with gateway.post({**prompt(), "model": "azure/my-llama"}, token=token) as response:
         assert response.status == 200, await response.text()
@@ -209,6 +229,21 @@ async def test_a_waiting_person_sees_their_place(hub: Hub, azure: Azure) -> None
             azure.gate.set()
             assert (await response.text()).endswith("data: [DONE]\n\n")
         await first
+
+
+async def test_long_streams_let_others_begin_before_they_end(hub: Hub, azure: Azure) -> None:
+    azure.faults = [Fault("hang-within", times=40)]
+    async with serving(hub, azure_env(azure)) as gateway:
+        streams = [asyncio.create_task(read(gateway)) for _ in range(40)]
+        # More than are sent at once before anything is known of the upstream.
+        await until(lambda: azure.active == 40)
+        azure.gate.set()
+        assert all(text.endswith("data: [DONE]\n\n") for text in await asyncio.gather(*streams))
+
+
+async def read(gateway: Running) -> str:
+    async with gateway.post({**prompt(stream=True), "model": "azure/my-llama"}) as response:
+        return str(await response.text())
 
 
 async def test_a_waiting_person_who_leaves_gives_their_place_up(hub: Hub, azure: Azure) -> None:

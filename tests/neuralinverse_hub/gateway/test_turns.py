@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralinverse_hub.gateway.turns import BATCH_EVERY, Aimd, FairQueue, Ticket, cost
+from neuralinverse_hub.gateway.turns import BATCH_EVERY, LEAST_WEIGHT, Aimd, FairQueue, Ticket, cost, weights_from
 
 PEOPLE = ("ada", "bob", "cyd")
 COSTS = st.integers(1, 1000).map(float)
@@ -78,6 +78,69 @@ def test_two_people_who_both_wait_are_served_alike(history: list[tuple[str, floa
         assert ticket is not None
         served[ticket.person] += ticket.cost
         assert abs(start + served["ada"] - served["bob"]) <= most
+
+
+WEIGHTS = st.floats(LEAST_WEIGHT, 1)
+
+
+@given(WEIGHTS, WEIGHTS, st.lists(COSTS, min_size=20, max_size=100))
+def test_two_people_who_both_wait_are_served_by_their_weights(ada: float, bob: float, backlog: list[float]) -> None:
+    weights = {"ada": ada, "bob": bob}
+    queue = FairQueue(weights)
+    for person, amounts in (("ada", backlog[::2]), ("bob", backlog[1::2])):
+        for amount in amounts:
+            queue.add(Ticket(person, amount))
+    served = {"ada": 0.0, "bob": 0.0}
+    while all(queue.waiting_of(person) for person in served):
+        ticket = queue.next()
+        assert ticket is not None
+        served[ticket.person] += ticket.cost / weights[ticket.person]
+        assert abs(served["ada"] - served["bob"]) <= max(backlog) / min(ada, bob) * (1 + 1e-9)
+
+
+@given(WEIGHTS, st.lists(COSTS, min_size=1, max_size=50), COSTS)
+def test_alone_a_lowered_weight_costs_nothing(weight: float, busy: list[float], late: float) -> None:
+    orders = []
+    for weights in ({}, {"ada": weight}):
+        queue = FairQueue(weights)
+        for amount in busy:
+            queue.add(Ticket("ada", amount))
+        alone = [queue.next() for _ in busy]
+        assert [ticket and ticket.charged for ticket in alone] == busy
+        for person in ("bob", "ada"):
+            queue.add(Ticket(person, late))
+        first = queue.next()
+        assert first is not None
+        orders.append(first.person)
+    assert orders[0] == orders[1]
+
+
+@given(WEIGHTS, st.lists(COSTS, min_size=1, max_size=30))
+def test_however_low_a_weight_is_its_turn_comes(weight: float, costs: list[float]) -> None:
+    queue = FairQueue({"ada": weight})
+    mine = [Ticket("ada", amount) for amount in costs]
+    for ticket in mine:
+        queue.add(ticket)
+    most = max(costs)
+    others = 0.0
+    while queue.waiting_of("ada"):
+        queue.add(Ticket("bob", most)) if not queue.waiting_of("bob") else None
+        ticket = queue.next()
+        assert ticket is not None
+        others += ticket.cost if ticket.person == "bob" else 0.0
+    assert others <= (sum(costs) + most) / weight + most
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3))
+)
+def test_what_is_no_weight_counts_as_one(given: dict[str, object]) -> None:
+    weights, wrong = weights_from(given)
+    assert all(LEAST_WEIGHT <= weight < 1 for weight in weights.values())
+    for person, weight in given.items():
+        right = isinstance(weight, int | float) and not isinstance(weight, bool) and 0 < weight <= 1
+        assert (person in wrong) != right
+        assert (person in weights) == (right and weight != 1)
 
 
 @given(

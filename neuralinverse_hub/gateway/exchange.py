@@ -1,0 +1,209 @@
+"""One request for an answer, from its headers to the last byte back, right above tornado's HTTP connection.
+
+Knows HTTP and whose request it is; nothing of models. Guarantees, each with a test:
+- who asks is known before the body is read;
+- a body that is too large, or comes drop by drop, holds neither memory nor a connection for long;
+- whoever leaves cancels the work that was done for them;
+- every error is OpenAI-shaped: as the answer, or as an event where an answer has begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+from abc import abstractmethod
+from collections.abc import Awaitable
+from functools import lru_cache
+from http.client import responses
+from typing import Any, Final
+
+from tornado import httputil, iostream
+from tornado.http1connection import HTTP1Connection
+
+from neuralinverse_hub.gateway import sse
+from neuralinverse_hub.gateway.asks import parse_json
+from neuralinverse_hub.gateway.auth import Caller, bearer
+from neuralinverse_hub.gateway.edge import BODY_LIMIT, Parts, failure
+from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, ShuttingDown, TooLarge
+
+__all__ = ["Exchange"]
+
+UNREAD_S: Final = 120
+"""Seconds a streaming client may leave what was sent to it unread."""
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_OK: Final = httputil.ResponseStartLine("HTTP/1.1", 200, "OK")
+
+log = logging.getLogger(__name__)
+
+
+class Exchange(httputil.HTTPMessageDelegate):
+    """A request and its response. Subclasses `respond`; then ``self.caller`` is known and all of the body is here."""
+
+    def __init__(self, parts: Parts, connection: HTTP1Connection) -> None:
+        self.parts = parts
+        self.connection = connection
+        self.caller = Caller("", "")
+        self.request_id = parts.next_id()
+        self.begun = False
+        """Whether the response's headers are sent."""
+        self.shown: dict[str, str] = {}
+        """Headers that the response gets beside those that all have."""
+        self._headers = httputil.HTTPHeaders()
+        self._body = bytearray()
+        self._too_large = False
+        self._left = False
+        self._finished = False
+        self._work: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def respond(self) -> None:
+        """Answer the request. A `GatewayError` that is raised becomes the answer."""
+
+    # -- the request comes --------------------------------------------------------------------------------------------
+
+    def headers_received(
+        self, start_line: httputil.RequestStartLine | httputil.ResponseStartLine, headers: httputil.HTTPHeaders
+    ) -> Awaitable[None] | None:
+        assert isinstance(start_line, httputil.RequestStartLine)
+        self._headers = headers
+        try:
+            if start_line.method != "POST":
+                error = BadRequest(f"{start_line.method} is not possible here; POST is")
+                error.status = 405
+                raise error
+            token = bearer(headers.get("Authorization"))
+            if (caller := self.parts.identity.known(token)) is None:
+                return self._identify(token)
+            self.caller = caller
+        except GatewayError as error:
+            self.fail(error)
+        return None
+
+    async def _identify(self, token: str) -> None:
+        try:
+            self.caller = await self.parts.identity.caller(token)
+        except GatewayError as error:
+            self.fail(error)
+
+    def data_received(self, chunk: bytes) -> None:
+        # A body that is too large is read to its end and thrown away, so that the client gets to read the answer.
+        if len(self._body) + len(chunk) > BODY_LIMIT:
+            self._too_large = True
+            self._body.clear()
+        if not self._too_large:
+            self._body += chunk
+
+    def finish(self) -> None:
+        self.connection.set_close_callback(self.on_connection_close)
+        self._work = work = asyncio.get_running_loop().create_task(self._run())
+        self.parts.works.add(work)
+        work.add_done_callback(self.parts.works.discard)
+
+    def on_connection_close(self) -> None:
+        self._left = True
+        if self._work is not None:
+            self._work.cancel()
+
+    def body_json(self) -> dict[str, Any]:
+        """The request's JSON object."""
+        if self._too_large:
+            raise TooLarge(f"the request has more than {BODY_LIMIT // 2**20} MB; send less text or smaller images")
+        body, self._body = bytes(self._body), bytearray()
+        return parse_json(body)
+
+    def trace(self) -> dict[str, str]:
+        """The headers that go on to the upstream: the trace, if it is one, and nothing else of the client's."""
+        parent = self._headers.get("traceparent")
+        return {"traceparent": parent} if parent and _TRACEPARENT.fullmatch(parent) else {}
+
+    async def _run(self) -> None:
+        try:
+            if self.parts.draining:
+                # Its next request goes to another replica.
+                self.shown["Connection"] = "close"
+                raise ShuttingDown("this gateway is shutting down; ask again, another one answers")
+            await self.respond()
+        except asyncio.CancelledError:
+            if not self._left:
+                raise
+        except iostream.StreamClosedError:
+            pass
+        except GatewayError as error:
+            self.fail(error)
+        except Exception:
+            log.exception("%s failed", self.request_id)
+            self.fail(failure(self.request_id, 500, "the gateway failed; its log says more"))
+
+    # -- the response goes --------------------------------------------------------------------------------------------
+
+    def answer(self, body: bytes) -> None:
+        """Finish with a body of JSON."""
+        self._begin(_OK, "application/json", body)
+        self.end()
+
+    def begin_events(self) -> None:
+        """Begin a response of events, if that is not done."""
+        if not self.begun:
+            # Tornado lets the kernel hold small writes back until the answer is over: every event would wait for an
+            # acknowledgement, up to 40 ms.
+            self.connection.stream.set_nodelay(True)
+            self.shown["X-Accel-Buffering"] = "no"
+            self._begin(_OK, "text/event-stream; charset=utf-8", None)
+
+    async def send(self, piece: bytes) -> None:
+        """Send some events. Raises StreamClosedError, or TimeoutError when the client reads nothing for `UNREAD_S`."""
+        sent = self.connection.write(piece)
+        if not sent.done():
+            # A client that stops reading must not keep its place for ever.
+            async with asyncio.timeout(UNREAD_S):
+                await sent
+
+    def end(self) -> None:
+        """The response is complete."""
+        self._finished = True
+        self.connection.finish()
+
+    def hang_up(self) -> None:
+        """Close the connection in the middle of a response."""
+        self._finished = True
+        self.connection.close()
+
+    def fail(self, error: GatewayError) -> None:
+        """Finish with an error: as the response, or as its last event, which the official SDKs raise as an error too."""
+        if self._finished:
+            return
+        log.info("%s %s %s: %s", self.request_id, self.caller.person, error.status, error.code or error.type)
+        self.parts.metrics.failed(error.code or error.type)
+        body = json.dumps(error.body(), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        if self.begun:
+            self.connection.write(sse.event(body))
+        else:
+            if not error.retry:
+                # The official SDKs retry 5xx by themselves unless they are told that it cannot help.
+                self.shown["x-should-retry"] = "false"
+            reason = responses.get(error.status, "Unknown")
+            self._begin(httputil.ResponseStartLine("HTTP/1.1", error.status, reason), "application/json", body)
+        self.end()
+
+    def _begin(self, start_line: httputil.ResponseStartLine, content_type: str, body: bytes | None) -> None:
+        self.begun = True
+        headers = httputil.HTTPHeaders()
+        headers["Content-Type"] = content_type
+        headers["Date"] = _date(int(time.time()))
+        headers["Cache-Control"] = "no-store"
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["x-request-id"] = self.request_id
+        for name, value in self.shown.items():
+            headers[name] = value
+        if body is not None:
+            headers["Content-Length"] = str(len(body))
+        self.connection.write_headers(start_line, headers, body)
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    return httputil.format_timestamp(second)
