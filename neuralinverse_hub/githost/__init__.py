@@ -1,1 +1,1 @@
-"""The embedded git host of one machine: ``git http-backend`` behind the hub's tokens."""
+"""The git hosts: ``git http-backend`` behind the hub's tokens for one machine, and accounts on Gitea or Forgejo."""

@@ -14,6 +14,10 @@ from urllib.parse import urlsplit
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from neuralinverse_hub import wire
+from neuralinverse_hub.regions import catalogue
+from neuralinverse_hub.regions.errors import BadCatalogue
+
 from .app import LARGEST_BODY, make_app
 from .errors import GitHostError
 from .identity import Identity
@@ -29,9 +33,20 @@ def _need(name: str, what: str) -> str:
     return value
 
 
+def _hubs() -> dict[str, str]:
+    """Which hubs know whose a token is: with a catalogue each region's, else the one that manages this service."""
+    path = os.environ.get(wire.ENV_REGIONS)
+    if not path:
+        return {"": _need("JUPYTERHUB_API_URL", "the address of the hub's API")}
+    try:
+        return {region.name: region.api for region in catalogue.read(Path(path)).regions}
+    except BadCatalogue as error:
+        raise GitHostError(str(error)) from error
+
+
 async def _serve() -> None:
     root = Path(_need(ENV_ROOT, "the folder that keeps the repositories"))
-    api_url = _need("JUPYTERHUB_API_URL", "the address of the hub's API")
+    hubs = _hubs()
     address = urlsplit(_need("JUPYTERHUB_SERVICE_URL", "the address to listen on, as http://127.0.0.1:10202"))
     prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "/services/git/")
     repositories = Repositories(root)
@@ -41,7 +56,7 @@ async def _serve() -> None:
         sockets = bind_sockets(port, host)
     except OSError as error:
         raise GitHostError(f"The git host cannot listen on {host}:{port}: {error.strerror}.") from error
-    server = HTTPServer(make_app(prefix, Identity(api_url), repositories), max_body_size=LARGEST_BODY)
+    server = HTTPServer(make_app(prefix, Identity(hubs), repositories), max_body_size=LARGEST_BODY)
     server.add_sockets(sockets)
     logging.info("git host: %s on http://%s:%s%s", root, host, sockets[0].getsockname()[1], prefix)
     stopped = asyncio.Event()

@@ -13,11 +13,9 @@ from urllib.parse import unquote
 
 from tornado import iostream, web
 
-from neuralinverse_hub import wire
-
 from .backend import Backend, http_backend
 from .errors import GitHostError, NoSuchRepository, NotAllowed, NotSignedIn
-from .identity import Identity, token_of
+from .identity import Identity, sign_in_of
 from .repositories import Repositories
 
 __all__ = ["LARGEST_BODY", "make_app"]
@@ -71,20 +69,19 @@ class GitHandler(web.RequestHandler):
 
     async def prepare(self) -> None:
         """Everything is decided before the first byte of the body is read."""
-        person = await self._identity.person(token_of(self.request.headers.get("Authorization")))
+        caller = await self._identity.caller(sign_in_of(self.request.headers.get("Authorization")))
         # As it was sent: each part is unquoted by itself, so a quoted slash never separates anything.
         match = _ADDRESS.fullmatch(self.request.path.removeprefix(self._prefix))
         if match is None or not self.request.path.startswith(self._prefix):
             raise NoSuchRepository(
-                f"There is nothing at {self.request.path}; repositories are at "
-                f"/services/{wire.GIT_SERVICE}/{person}/<name>.git."
+                f"There is nothing at {self.request.path}; repositories are at {self._prefix}{caller.name}/<name>.git."
             )
         owner, name, action = unquote(match[1]), unquote(match[2]), match[3]
-        if owner != person:
-            raise NotAllowed(f"This token belongs to {person}; it does not reach the repositories of {owner}.")
+        if not caller.reaches(owner):
+            raise NotAllowed(f"This token belongs to {caller.name}; it does not reach the repositories of {owner}.")
         if (self.request.method == "GET") != (action == "info/refs"):
             raise NoSuchRepository(f"{self.request.method} is not how {action} is used.")
-        repository = await self._repositories.open(person, name)
+        repository = await self._repositories.open(owner, name)
         self._repository = repository
         self._backend = await Backend.start(
             self._program,
@@ -92,7 +89,7 @@ class GitHandler(web.RequestHandler):
             action,
             method=self.request.method or "GET",
             query=self.request.query,
-            person=person,
+            person=caller.name,
             headers=self.request.headers,
         )
 

@@ -1,4 +1,8 @@
-"""Whose token is this, and may it use the git host: the hub is asked, and its answer remembered briefly."""
+"""Whose token is this, and may it use the git host: the hub is asked, and its answer remembered briefly.
+
+Where several regions share the git host, the user name says which region's hub a token is from, and that hub alone is
+asked: no hub ever sees another one's tokens. Every hub of the catalogue is believed about every person.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ import binascii
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
@@ -17,14 +21,34 @@ from neuralinverse_hub import wire
 
 from .errors import HubAway, NotAllowed, NotSignedIn
 
-__all__ = ["Identity", "token_of"]
+__all__ = ["Caller", "Identity", "SignIn", "sign_in_of"]
 
 _REMEMBER_S: Final = 60.0
 _REMEMBER_REFUSAL_S: Final = 5.0
 _REMEMBERED: Final = 10_000
 
 
-def token_of(authorization: str | None) -> str:
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """What a client signs in with."""
+
+    user: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever a token belongs to: a person, or a hub itself that keeps people's whereabouts on the git host."""
+
+    name: str
+    hub: bool = False
+
+    def reaches(self, owner: str) -> bool:
+        """Whether the repositories of ``owner`` are open to it."""
+        return self.hub or self.name == owner
+
+
+def sign_in_of(authorization: str | None) -> SignIn:
     """The hub token in an ``Authorization`` header: Basic with the token as password, or Bearer, or GitHub's ``token``.
 
     Raises:
@@ -32,57 +56,64 @@ def token_of(authorization: str | None) -> str:
     """
     kind, _, rest = (authorization or "").strip().partition(" ")
     if kind.lower() in ("bearer", "token") and rest.strip():
-        return rest.strip()
+        return SignIn("", rest.strip())
     if kind.lower() == "basic":
         try:
-            password = base64.b64decode(rest, validate=True).decode().partition(":")[2]
+            user, _, password = base64.b64decode(rest, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
-            password = ""
+            user = password = ""
         if password:
-            return password
+            return SignIn(user, password)
     raise NotSignedIn("Sign in with any user name and a JupyterHub token as the password.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    person: str | None
+    caller: Caller | None
     refusal: str
     until: float
 
 
 class Identity:
-    """Tokens to people. A token's owner is remembered for 60 s, a refusal for 5 s; tokens are kept hashed only."""
+    """Tokens to callers. A token's owner is remembered for 60 s, a refusal for 5 s; tokens are kept hashed only.
 
-    def __init__(self, api_url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url = api_url.rstrip("/") + "/user"
+    ``hubs`` maps what may stand as user name to the API URL of the hub to ask; with the one key ``""`` every user name
+    will do.
+    """
+
+    def __init__(self, hubs: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._urls = {name: url.rstrip("/") + "/user" for name, url in hubs.items()}
         self._clock = clock
         self._answers: dict[bytes, _Answer] = {}
 
-    async def person(self, token: str) -> str:
-        """The name of the token's owner.
+    async def caller(self, sign_in: SignIn) -> Caller:
+        """The token's owner.
 
         Raises:
-            NotSignedIn: the hub does not know the token.
+            NotSignedIn: the hub does not know the token, or it is not clear which hub to ask.
             NotAllowed: the token may not use the git host.
             HubAway: the hub does not answer.
         """
-        key = hashlib.sha256(token.encode()).digest()
+        url = self._urls.get("") or self._urls.get(sign_in.user)
+        if url is None:
+            raise NotSignedIn(
+                f"Sign in with the region that the token is from as user name: {', '.join(sorted(self._urls))}."
+            )
+        key = hashlib.sha256(f"{url} {sign_in.token}".encode()).digest()
         answer = self._answers.get(key)
         if answer is None or answer.until < self._clock():
-            answer = await self._ask(token)
+            answer = await self._ask(url, sign_in.token)
             if len(self._answers) >= _REMEMBERED:
                 self._answers.clear()
             self._answers[key] = answer
-        if answer.person is not None:
-            return answer.person
+        if answer.caller is not None:
+            return answer.caller
         if answer.refusal:
             raise NotAllowed(answer.refusal)
         raise NotSignedIn("The hub does not know this token; make a new one on the hub's Token page.")
 
-    async def _ask(self, token: str) -> _Answer:
-        request = HTTPRequest(
-            self._url, headers={"Authorization": f"token {token}"}, connect_timeout=5, request_timeout=10
-        )
+    async def _ask(self, url: str, token: str) -> _Answer:
+        request = HTTPRequest(url, headers={"Authorization": f"token {token}"}, connect_timeout=5, request_timeout=10)
         try:
             response = await AsyncHTTPClient().fetch(request)
             model = json.loads(response.body)
@@ -98,7 +129,10 @@ class Identity:
         if not scopes & {wire.service_scope(wire.GIT_SERVICE), "access:services"}:
             refusal = f"This token lacks the scope {wire.service_scope(wire.GIT_SERVICE)}; make one that has it."
             return _Answer(None, refusal, self._clock() + _REMEMBER_REFUSAL_S)
-        if model.get("kind") != "user":
-            refusal = "Repositories belong to people; this token belongs to a service."
-            return _Answer(None, refusal, self._clock() + _REMEMBER_REFUSAL_S)
-        return _Answer(str(model["name"]), "", self._clock() + _REMEMBER_S)
+        name, until = str(model.get("name")), self._clock() + _REMEMBER_S
+        if model.get("kind") == "user":
+            return _Answer(Caller(name), "", until)
+        if "" not in self._urls and model.get("kind") == "service" and name == wire.REGIONS_SERVICE:
+            return _Answer(Caller(name, hub=True), "", until)
+        refusal = "Repositories belong to people; this token belongs to a service."
+        return _Answer(None, refusal, self._clock() + _REMEMBER_REFUSAL_S)

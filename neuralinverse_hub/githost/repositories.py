@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -81,6 +82,7 @@ while read -r old new ref; do
       esac
     done <packed-refs || exit 1
     ;;
+  {wire.HOME_REF} | {wire.at_ref("*")}) ;;
   {wire.REF_ROOT}/*) refuse "$ref: not <workspace>/<generation>/<name>" ;;
   esac
 done
@@ -182,14 +184,25 @@ class Repositories:
         except OSError as error:
             raise GitHostError(f"The repository cannot be made: {error.strerror}.") from error
         try:
+            # The configuration is there before git looks: one process instead of one for each setting. It is on the way
+            # of a person's first start.
+            (aside / "config").write_text(_configuration(_CONFIG | {"core.hooksPath": str(self._hooks)}))
             await _git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(aside))
-            for key, value in (_CONFIG | {"core.hooksPath": str(self._hooks)}).items():
-                await _git("--git-dir", str(aside), "config", key, value)
             os.rename(aside, path)
         except OSError as error:
             raise GitHostError(f"The repository cannot be made: {error.strerror}.") from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _configuration(settings: Mapping[str, str]) -> str:
+    """``section.name`` settings as a Git configuration file holds them."""
+    lines = []
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'[{section}]\n\t{name} = "{quoted}"\n')
+    return "".join(lines)
 
 
 async def _git(*arguments: str, nice: bool = False) -> None:

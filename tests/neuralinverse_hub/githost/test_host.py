@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+from neuralinverse_hub.githost.repositories import Repositories
 from tests.neuralinverse_hub.sync.rig import git
 
 
@@ -154,6 +157,16 @@ def test_snapshot_refs_stay_out_of_clones(host, tmp_path):
     assert "two" not in git(tmp_path / "copy", "log", "--all", "--format=%s")
 
 
+def test_a_new_repository_has_every_setting_wherever_it_lies(tmp_path):
+    repositories = Repositories(tmp_path / 'odd "name\\')
+    repositories.prepare()
+    path = asyncio.run(repositories.open("ada", "notes"))
+    settings = git(path, "config", "--local", "--list")
+    for expected in ("receive.fsckobjects=true", "uploadpack.allowfilter=true", "core.bare=true"):
+        assert expected in settings
+    assert Path(git(path, "config", "core.hooksPath").strip(), "pre-receive").is_file()
+
+
 def test_an_unusable_root_is_said_in_one_sentence(tmp_path):
     import subprocess
     import sys
@@ -169,3 +182,11 @@ def test_an_unusable_root_is_said_in_one_sentence(tmp_path):
     )
     assert done.returncode == 1
     assert "cannot be kept in" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_hub_alone_reaches_nobodys_repositories_and_any_user_name_will_do(host, tokens):
+    tokens.tokens["hub"] = {"kind": "service", "name": "regions", "scopes": ["access:services!service=git"]}
+    refs = f"{host.base}/ada/workspaces.git/info/refs?service=git-upload-pack"
+    status, said = get(refs, "hub", basic=True)
+    assert status == 403 and "belongs to a service" in said
+    assert get(refs, "ada-token", basic=True)[0] == 200
