@@ -1,0 +1,146 @@
+"""``neuralinverse-hub economics report | export``: the operator's figures in a terminal or a script."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from neuralinverse_hub.economics.report import Amounts, Report
+
+__all__ = ["arguments", "in_json", "run"]
+
+ENV_LEDGER: Final = "NEURALINVERSE_LEDGER"
+_COMPONENTS: Final = ("revenue", "ai", "storage", "network", "services", "machine", "cost", "margin")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``neuralinverse-hub economics``."""
+    parser.add_argument(
+        "--ledger", metavar="URL", default=os.environ.get(ENV_LEDGER), help=f"the database (default: {ENV_LEDGER})"
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    report = actions.add_parser("report", help="what workspace-hours earned and cost in a month")
+    report.add_argument("--month", type=_month, metavar="YYYY-MM", help="which month, in UTC (default: this one)")
+    report.add_argument("--by", choices=("day", "hour", "size", "region", "person"), default="day")
+    report.add_argument("--prices", type=Path, metavar="FILE", help="the price list (default: the shipped one)")
+    report.add_argument("--json", action="store_true", help="print one JSON object; money is text in USD, exact")
+    export = actions.add_parser("export", help="write a table of the ledger to a file")
+    export.add_argument("table", choices=("usage", "usage-hours", "workspaces", "volumes"))
+    export.add_argument("file", type=Path, help="a .csv or .parquet file")
+
+
+def _month(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no month; write for example 2026-10") from None
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when done. Raises `EconomicsError`."""
+    from neuralinverse_hub.economics import export, prices, report, rows
+    from neuralinverse_hub.economics.errors import LedgerAway
+    from neuralinverse_hub.economics.ledger import Ledger, micros
+
+    if not options.ledger:
+        raise LedgerAway(f"which ledger? Give --ledger URL before the action, or set {ENV_LEDGER}")
+    ledger = Ledger(options.ledger)
+    try:
+        if options.action == "export":
+            count = export.write(ledger, options.table, options.file)
+            print(f"{count} rows in {options.file}")
+            return 0
+        begin = options.month or datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        end = begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
+        found = rows.of_period(ledger, micros(begin), micros(end), time.time_ns() // 1000)
+        made = report.make(found, prices.read(options.prices))
+    finally:
+        ledger.close()
+    if options.json:
+        print(json.dumps(in_json(made, options.by)))
+    else:
+        _show(made, options.by, f"{begin:%B %Y}")
+    return 0
+
+
+def in_json(report: Report, by: Any) -> dict[str, Any]:
+    """The report with money as text in USD, exactly, and shares as text; null is unknown, never zero."""
+    from neuralinverse_hub.economics.ledger import moment
+    from neuralinverse_hub.economics.money import from_pico
+
+    def usd(pico: int) -> str:
+        return f"{from_pico(pico):f}"
+
+    def row(amounts: Amounts) -> dict[str, str | None]:
+        share = amounts.share(amounts.ai)
+        return {
+            "hours": f"{amounts.hours:f}",
+            **{f"{name}_usd": usd(getattr(amounts, name)) for name in _COMPONENTS},
+            "ai_share": None if share is None else f"{share:.6f}",
+        }
+
+    spread, even = report.spread, report.break_even
+    return {
+        "begin": moment(report.begin).isoformat(),
+        "end": moment(report.end).isoformat(),
+        "total": row(report.total),
+        "by": {"kind": by, "rows": {name: row(amounts) for name, amounts in report.by(by).items()}},
+        "models": [dict(zip(("model", "requests", "input", "output"), each, strict=True)) for each in report.models],
+        "ai_per_person_hour": {
+            "count": spread.count,
+            **{f"{name}_usd": usd(getattr(spread, name)) for name in ("p50", "p90", "p99", "max")},
+            "top_percent_share": None if spread.top_percent is None else f"{spread.top_percent:.6f}",
+        },
+        "break_even": even and {"usd_per_hour": usd(even.pico_per_hour), "tokens_per_hour": even.tokens_per_hour},
+        "unpriced": report.unpriced.words(),
+    }
+
+
+def _show(report: Report, by: Any, title: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from neuralinverse_hub.economics.money import show_usd
+
+    console = Console()
+    if not report.cells:
+        console.print(f"{title}: the ledger has no records.")
+    table = Table(title=f"{title}, in USD, by {by}")
+    table.add_column(by)
+    titles = ("revenue", "AI", "storage", "network", "AI + storage + network", "machine", "all cost", "margin")
+    for name in ("hours", *titles, "AI share"):
+        table.add_column(name, justify="right")
+
+    def cells(amounts: Amounts) -> list[str]:
+        share = amounts.share(amounts.ai)
+        money = [show_usd(getattr(amounts, name)) for name in _COMPONENTS]
+        return [f"{amounts.hours:,.2f}", *money, "" if share is None else _percent(share)]
+
+    for name, amounts in report.by(by).items():
+        table.add_row(escape(name) or "(none)", *cells(amounts))
+    table.add_section()
+    table.add_row("total", *cells(report.total))
+    console.print(table)
+    spread = report.spread
+    if spread.top_percent is not None:
+        figures = ", ".join(f"{name} {show_usd(getattr(spread, name), 4)}" for name in ("p50", "p90", "p99", "max"))
+        console.print(
+            f"AI per person-hour, USD: {figures}; the most expensive 1 % have {_percent(spread.top_percent)} of it."
+        )
+    if (even := report.break_even) is not None:
+        tokens = "" if even.tokens_per_hour is None else f", {even.tokens_per_hour:,} tokens of this mix of models"
+        console.print(f"An hour breaks even at {show_usd(even.pico_per_hour, 4)} USD of AI{tokens}.")
+    for words in report.unpriced.words():
+        console.print(f"[bold]unpriced[/bold], in no figure above: {escape(words)}")
+
+
+def _percent(share: Decimal) -> str:
+    return f"{share * 100:.1f} %"

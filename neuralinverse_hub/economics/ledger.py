@@ -1,0 +1,419 @@
+"""The ledger: takes records in, keeps their sums right, and hands rows out. Decides nothing about prices.
+
+Guarantees, each with a test:
+- a record that comes twice, late, or beside others in another process counts once, and sums are right at every moment;
+- a batch is taken whole or not at all, so that who is told no may send it again;
+- what cannot be a record is named and left out; the others are taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql, sqlite
+
+from neuralinverse_hub import wire
+from neuralinverse_hub.economics import schema
+from neuralinverse_hub.economics.errors import BadRecord, LedgerAway
+from neuralinverse_hub.economics.money import LARGEST_PICO, to_pico
+from neuralinverse_hub.economics.stints import Stint, merged
+
+__all__ = ["Ledger", "Taken", "micros", "moment"]
+
+_SUMS: Final = tuple(each.name for each in schema.usage_hour.columns if not each.primary_key)
+_KEYS: Final = tuple(each.name for each in schema.usage_hour.columns if each.primary_key)
+_MOST_TOKENS: Final = 10**12
+_SOME: Final = 500
+"""Rows of one statement; below every database's limit of parameters."""
+ANONYMOUS: Final = "anonymous/"
+"""Begins the pseudonyms. No hub gives a person a name with a slash."""
+
+
+def micros(at: datetime) -> int:
+    """Microseconds of Unix time, exactly. Raises BadRecord for a time without a zone."""
+    if at.tzinfo is None:
+        raise BadRecord(f"{at} has no time zone")
+    span = at - datetime(1970, 1, 1, tzinfo=UTC)
+    return (span.days * 86400 + span.seconds) * 10**6 + span.microseconds
+
+
+def moment(at: int) -> datetime:
+    """The time that `micros` made a number of."""
+    return datetime.fromtimestamp(at // 10**6, UTC).replace(microsecond=at % 10**6)
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of a batch: how many were new, how many were known, and what was wrong with the others."""
+
+    new: int = 0
+    known: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+class Ledger:
+    """One database. ``url`` is SQLAlchemy's, e.g. ``sqlite:///economics.sqlite`` or ``postgresql+psycopg://…``.
+
+    ``secret`` is what pseudonyms are made with; always the same for one database.
+    """
+
+    def __init__(self, url: str, secret: bytes = b"") -> None:
+        self._secret = secret
+        try:
+            parsed = sa.make_url(url)
+            self.engine = sa.create_engine(parsed, pool_pre_ping=True)
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+            raise LedgerAway(f"{url!r} is not the URL of a database; write e.g. sqlite:///economics.sqlite") from error
+        except ModuleNotFoundError as error:
+            raise LedgerAway(
+                f"the database's driver {error.name} is not installed: pip install 'neuralinverse-hub[postgres]'"
+            ) from error
+        # Never with a password in it.
+        self.name = parsed.render_as_string(hide_password=True)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._writing = threading.Lock()
+        if self.is_sqlite:
+            sa.event.listen(self.engine, "connect", _set_up_sqlite)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection. Raises `LedgerAway`."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.InterfaceError) as error:
+            raise LedgerAway(f"the ledger {self.name} does not answer: {error.orig}") from error
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        # SQLite has one writer at a time; a turn here is cheaper than a busy database.
+        with self._writing, self.reading() as connection, connection.begin():
+            if self.is_sqlite:
+                # From the start, or two processes could read the same and both write.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    # -- versions ------------------------------------------------------------------------------------------------------
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Bring the tables to this version's, or to ``revision``. Raises `LedgerAway`."""
+        with self._transaction() as connection:
+            if not self.is_sqlite:
+                # Replicas that start together wait for each other.
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7160538)"))
+            head = ScriptDirectory.from_config(_alembic(connection)).get_current_head()
+            now = MigrationContext.configure(connection).get_current_revision()
+            known = {each.revision for each in ScriptDirectory.from_config(_alembic(connection)).walk_revisions()}
+            if now is not None and now not in known:
+                raise LedgerAway(
+                    f"the ledger {self.name} has tables of a newer version ({now}); this one knows {head}: upgrade it"
+                )
+            command.upgrade(_alembic(connection), revision)
+
+    def downgrade(self, revision: str) -> None:
+        """Back to the tables of ``revision``; ``base`` removes them all."""
+        with self._transaction() as connection:
+            command.downgrade(_alembic(connection), revision)
+
+    # -- records in ----------------------------------------------------------------------------------------------------
+
+    def add_usage(self, records: Sequence[wire.UsageRecord]) -> Taken:
+        """Take what the gateway measured."""
+        taken = Taken()
+        rows: dict[str, dict[str, Any]] = {}
+        with self._transaction() as connection:
+            since = int(_note(connection, "records_since") or 0)
+            for record in records:
+                try:
+                    row = _usage_row(record, since)
+                except (BadRecord, TypeError, AttributeError, OverflowError) as error:
+                    taken.refused.append(f"usage {str(record.request_id)[:80]!r}: {error}")
+                    continue
+                taken.known += row["request_id"] in rows
+                rows.setdefault(row["request_id"], row)
+            new = self._insert_new(connection, schema.usage, sorted(rows.values(), key=lambda row: row["request_id"]))
+            self._add_up(connection, [rows[each] for each in new])
+        taken.new = len(new)
+        taken.known += len(rows) - len(new)
+        return taken
+
+    def _insert_new(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Insert the rows whose key is not there; their keys."""
+        (key,) = table.primary_key.columns
+        found: list[str] = []
+        for some in _in_parts(rows):
+            known = set(connection.scalars(sa.select(key).where(key.in_([row[key.name] for row in some]))))
+            fresh = [row for row in some if row[key.name] not in known]
+            if not fresh:
+                continue
+            if self.is_sqlite:
+                # The transaction is the only writer, so what was not there is not there now.
+                connection.execute(table.insert(), fresh)
+                found += [row[key.name] for row in fresh]
+            else:
+                insert = postgresql.insert(table).on_conflict_do_nothing().returning(key)
+                found += connection.scalars(insert, fresh)
+        return found
+
+    def _add_up(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        sums: dict[tuple[Any, ...], list[int]] = {}
+        for row in rows:
+            key = (row["at"] // (3600 * 10**6), row["person"], row["workspace"], row["task"], row["model"])
+            total = sums.setdefault(key, [0] * len(_SUMS))
+            unpriced = row["pico"] is None and row["input_tokens"] + row["output_tokens"] > 0
+            tokens = row["input_tokens"], row["cached_tokens"], row["output_tokens"]
+            values = (1, row["status"] == "failed", *tokens, row["pico"] or 0, unpriced)
+            for place, value in enumerate((*values, *(tokens if unpriced else (0, 0, 0)))):
+                total[place] += value
+        # In one order everywhere, so that two writers never wait for each other in a circle.
+        self._upsert_hours(
+            connection, [dict(zip((*_KEYS, *_SUMS), (*key, *sums[key]), strict=True)) for key in sorted(sums)]
+        )
+
+    def _upsert_hours(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        table = schema.usage_hour
+        insert: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
+        upsert = insert.on_conflict_do_update(
+            index_elements=list(_KEYS), set_={name: table.c[name] + insert.excluded[name] for name in _SUMS}
+        )
+        if rows:
+            connection.execute(upsert, list(rows))
+
+    def add_compute(self, records: Sequence[wire.ComputeRecord]) -> Taken:
+        """Take what the hub saw of workspaces: that one runs, or that it ended."""
+        taken = Taken()
+        stints: list[Stint] = []
+        for record in records:
+            try:
+                stints.append(_stint(record))
+            except (BadRecord, TypeError, AttributeError) as error:
+                taken.refused.append(
+                    f"workspace {str(record.workspace)[:80]!r} of {str(record.person)[:80]!r}: {error}"
+                )
+        with self._transaction() as connection:
+            for stint in sorted(stints, key=lambda each: each.key):
+                is_new = self._add_stint(connection, stint)
+                taken.new += is_new
+                taken.known += not is_new
+        return taken
+
+    def _add_stint(self, connection: sa.Connection, stint: Stint) -> bool:
+        table = schema.stint
+        if self._secret:
+            # A late report of one whose person has a pseudonym by now is about that one.
+            alias = replace(stint, person=_pseudonym(stint.person, self._secret))
+            same = [table.c[name] == getattr(alias, name) for name in ("person", "workspace", "started")]
+            if connection.scalar(sa.select(table.c.started).where(*same)) is not None:
+                stint = alias
+        insert: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
+        # Not its rowcount, which drivers leave open here.
+        placed = connection.execute(insert.values(asdict(stint)).on_conflict_do_nothing().returning(table.c.started))
+        if placed.first() is not None:
+            return True
+        here = sa.and_(
+            table.c.person == stint.person, table.c.workspace == stint.workspace, table.c.started == stint.started
+        )
+        known = Stint(**connection.execute(sa.select(table).where(here).with_for_update()).mappings().one())
+        connection.execute(table.update().where(here).values(asdict(merged(known, stint))))
+        return False
+
+    def reconcile(self, running: Sequence[Stint], now: int) -> Taken:
+        """Take what the hub says is running now, all of it: what the ledger thinks runs and the hub does not has ended.
+
+        When it ended nobody saw; until somebody says so it counts until it was last seen.
+        """
+        taken = Taken()
+        keys = {each.key for each in running}
+        with self._transaction() as connection:
+            for stint in sorted(running, key=lambda each: each.key):
+                is_new = self._add_stint(connection, stint)
+                taken.new += is_new
+                taken.known += not is_new
+            table = schema.stint
+            for row in connection.execute(sa.select(table).where(table.c.ended.is_(None))).mappings().all():
+                stint = Stint(**row)
+                # One that began while the hub was being asked is not in its answer yet.
+                if stint.key not in keys and stint.started < now - 60 * 10**6:
+                    here = [table.c[name] == getattr(stint, name) for name in ("person", "workspace", "started")]
+                    connection.execute(table.update().where(*here).values(ended=stint.seen, exact=False))
+        return taken
+
+    def add_volume(self, records: Sequence[wire.VolumeRecord]) -> Taken:
+        """Take storage held and bytes sent."""
+        taken = Taken()
+        rows: dict[str, dict[str, Any]] = {}
+        for record in records:
+            try:
+                row = {**asdict(record), "at": micros(record.at)}
+                _check_texts(row, schema.volume)
+                if record.kind not in ("storage", "network") or not 0 <= record.amount < 2**60:
+                    raise BadRecord(f"{record.amount} of {record.kind!r}; storage or network, and not below 0")
+            except (BadRecord, TypeError, AttributeError) as error:
+                taken.refused.append(f"volume {str(record.record_id)[:80]!r}: {error}")
+                continue
+            taken.known += record.record_id in rows
+            rows.setdefault(record.record_id, row)
+        with self._transaction() as connection:
+            new = self._insert_new(connection, schema.volume, sorted(rows.values(), key=lambda row: row["record_id"]))
+        taken.new = len(new)
+        taken.known += len(rows) - len(new)
+        return taken
+
+    # -- what an operator decided ---------------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, float]:
+        """People's weights in the fair queues; who is not in it weighs 1."""
+        with self.reading() as connection:
+            rows = connection.execute(sa.select(schema.weight.c.person, schema.weight.c.weight))
+            return {person: float(weight) for person, weight in rows}
+
+    def set_weight(self, person: str, weight: str | None) -> None:
+        """Give a person a smaller share beside others who wait, ``"0.5"`` e.g., or with None a full one again."""
+        if weight is not None and not 0 < float(weight) <= 1:
+            raise BadRecord(f"a weight of {weight} is none; above 0 and at most 1")
+        with self._transaction() as connection:
+            connection.execute(schema.weight.delete().where(schema.weight.c.person == person))
+            if weight is not None and float(weight) < 1:
+                connection.execute(schema.weight.insert().values(person=person, weight=weight))
+
+    # -- what is not kept ----------------------------------------------------------------------------------------------
+
+    def pseudonymise(self, before: int) -> int:
+        """Put pseudonyms in the place of names in all that happened before then; how many people that were.
+
+        One person's pseudonym is always the same, so that distributions stay what they were; who does not have the
+        secret cannot go back from it. ``before`` is rounded down to a whole hour.
+        """
+        if not self._secret:
+            raise LedgerAway("pseudonyms need a secret, and this ledger was opened without one")
+        secret = self._secret
+        hour = before // (3600 * 10**6)
+        limits: list[tuple[sa.Table, Any]] = [
+            (schema.usage, schema.usage.c.at < hour * 3600 * 10**6),
+            (schema.volume, schema.volume.c.at < hour * 3600 * 10**6),
+            (schema.stint, sa.and_(schema.stint.c.ended.is_not(None), schema.stint.c.ended < hour * 3600 * 10**6)),
+        ]
+        people: set[str] = set()
+        with self._transaction() as connection:
+            for table, old in limits:
+                named = old & ~table.c.person.startswith(ANONYMOUS)
+                for person in connection.scalars(sa.select(table.c.person).where(named).distinct()).all():
+                    people.add(person)
+                    change = table.update().where(named & (table.c.person == person))
+                    connection.execute(change.values(person=_pseudonym(person, secret)))
+            hours = schema.usage_hour
+            named = (hours.c.hour < hour) & ~hours.c.person.startswith(ANONYMOUS)
+            rows = connection.execute(sa.select(hours).where(named)).mappings().all()
+            connection.execute(hours.delete().where(named))
+            people.update(row["person"] for row in rows)
+            renamed = [{**row, "person": _pseudonym(row["person"], secret)} for row in rows]
+            self._upsert_hours(connection, sorted(renamed, key=lambda row: [row[name] for name in _KEYS]))
+        return len(people)
+
+    def forget(self, before: int) -> int:
+        """Remove single requests from before then; their sums stay. A record as old that comes later is refused.
+
+        How many were removed.
+        """
+        with self._transaction() as connection:
+            since = max(before, int(_note(connection, "records_since") or 0))
+            connection.execute(schema.note.delete().where(schema.note.c.name == "records_since"))
+            connection.execute(schema.note.insert().values(name="records_since", value=str(since)))
+            return connection.execute(schema.usage.delete().where(schema.usage.c.at < since)).rowcount
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    # Transactions begin where we say so.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=20000", "cache_size=-65536"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _alembic(connection: sa.Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _note(connection: sa.Connection, name: str) -> str | None:
+    return connection.scalar(sa.select(schema.note.c.value).where(schema.note.c.name == name))
+
+
+def _in_parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    return (rows[start : start + _SOME] for start in range(0, len(rows), _SOME))
+
+
+def _check_texts(row: Mapping[str, Any], table: sa.Table) -> None:
+    for column in table.columns:
+        if isinstance(column.type, sa.String):
+            text = row[column.name]
+            if not isinstance(text, str) or len(text) > (column.type.length or 0) or "\0" in text:
+                raise BadRecord(f"{column.name} is {str(text)[:60]!r}; text of at most {column.type.length} characters")
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise BadRecord(f"{column.name} is {str(text)[:60]!r}, which is no text") from None
+
+
+def _usage_row(record: wire.UsageRecord, since: int) -> dict[str, Any]:
+    row = {each.name: getattr(record, each.name) for each in schema.usage.columns if each.name not in ("at", "pico")}
+    _check_texts(row, schema.usage)
+    for name in ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "retries"):
+        value = row[name]
+        if type(value) is not int or not 0 <= value <= (_MOST_TOKENS if name != "retries" else 10**6):
+            raise BadRecord(f"{name} is {value!r}; a whole number from 0")
+    if record.cached_tokens > record.input_tokens:
+        raise BadRecord(f"{record.cached_tokens} cached tokens of {record.input_tokens}")
+    for name in ("duration_s", "first_token_s"):
+        if row[name] is not None and not 0 <= row[name] < 10**9:
+            raise BadRecord(f"{name} is {row[name]!r}")
+    row["at"] = micros(record.at)
+    if row["at"] < since:
+        raise BadRecord(f"is of {record.at}, and single requests are kept since {moment(since)} only")
+    row["pico"] = None
+    if record.usd is not None:
+        if not record.usd.is_finite() or not 0 <= record.usd * 10**12 <= LARGEST_PICO:
+            raise BadRecord(f"costs {record.usd} USD; 0 to a million")
+        row["pico"] = to_pico(record.usd)
+    return row
+
+
+def _stint(record: wire.ComputeRecord) -> Stint:
+    started = micros(record.started_at)
+    ended = micros(record.ended_at) if record.ended_at else None
+    stint = Stint(
+        record.person,
+        record.workspace,
+        started,
+        record.size,
+        record.region,
+        ended,
+        record.exact,
+        max(started, ended or 0),
+    )
+    _check_texts(asdict(stint), schema.stint)
+    if ended is not None and ended < started:
+        # A clock was set back in between: it ran, and nobody can say for how long.
+        return Stint(*stint.key, record.size, record.region, started, False, started)
+    return stint
+
+
+def _pseudonym(person: str, secret: bytes) -> str:
+    return ANONYMOUS + hmac.digest(secret, person.encode(), hashlib.sha256).hex()[:24]
