@@ -45,6 +45,11 @@ class LocalWorkspaceSpawner(WorkspaceMixin, SimpleLocalProcessSpawner):  # type:
         "``NEURALINVERSE_CODE_SERVER``.",
     ).tag(config=True)
 
+    @default("sizes")
+    def _default_sizes(self) -> dict[str, Any]:
+        # Processes of one machine share it: there is nothing to reserve, and nobody is asked.
+        return {}
+
     @default("home_dir")
     def _default_home_dir(self) -> str:
         return str(Path(self.workspaces_dir).absolute() / safe_name(self.user.name) / workspace_name(self.name))

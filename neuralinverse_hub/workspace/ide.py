@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 
 from neuralinverse_hub import wire
 
-__all__ = ["READY_FILE", "command", "seed_settings", "server"]
+__all__ = ["READY_FILE", "command", "early_socket", "seed_settings", "server"]
 
 READY_FILE = "ready"
 """Below the private folder: holds the generation whose files are all in place; the editor opens only then."""
@@ -71,14 +72,14 @@ def code_server(environ: Mapping[str, str]) -> list[str]:
     return [found]
 
 
-def command(environ: Mapping[str, str], socket: str, base_url: str) -> list[str]:
+def command(environ: Mapping[str, str], listen_at: str, base_url: str) -> list[str]:
     """The whole command line. ``base_url`` is the entry's path below the hub, e.g. ``/user/ada/vscode``."""
     data = vscode_folder(Path(environ[wire.ENV_STATE]))
     lab_url = environ.get(wire.ENV_LAB_URL)
     return [
         *code_server(environ),
         "--auth=none",
-        f"--socket={socket}",
+        f"--socket={listen_at}",
         "--socket-mode=0600",
         "--disable-telemetry",
         "--disable-update-check",
@@ -97,6 +98,34 @@ def command(environ: Mapping[str, str], socket: str, base_url: str) -> list[str]
 def vscode_folder(state: Path) -> Path:
     """code-server's own folder: settings, extensions, logs."""
     return state / "vscode"
+
+
+def early_socket(state: Path) -> Path:
+    """Where code-server listens that the agent of a claimed workspace started before anybody asked for it."""
+    return state / "vscode.sock"
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _stand_in(early: Path, wanted: Path) -> None:
+    """Give the early code-server the name that jupyter-server-proxy asks at; return when it has ended."""
+    deadline = time.monotonic() + 15
+    while not _listens(early):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.01)
+    wanted.unlink(missing_ok=True)
+    wanted.symlink_to(early)
+    while _listens(early):
+        time.sleep(5)
+    wanted.unlink(missing_ok=True)
 
 
 def seed_settings(state: Path) -> None:
@@ -125,10 +154,14 @@ def wait_until_ready(ready: Path, generation: str, timeout_s: float = 590) -> No
 
 def main() -> None:
     """Become code-server as soon as the workspace's files are in place."""
-    socket, base_url = sys.argv[1:]
+    listen_at, base_url = sys.argv[1:]
     environ = dict(os.environ)
+    early = early_socket(Path(environ[wire.ENV_STATE]))
     wait_until_ready(Path(environ[wire.ENV_STATE], READY_FILE), environ.get(wire.ENV_GENERATION, ""))
-    arguments = command(environ, socket, base_url)
+    if early.exists():
+        _stand_in(early, Path(listen_at))
+        early.unlink(missing_ok=True)
+    arguments = command(environ, listen_at, base_url)
     os.execve(arguments[0], arguments, environ)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.sync import credentials
 
 __all__ = ["BadWorkspace", "Place"]
 
@@ -77,7 +78,8 @@ class Place:
     def environment(self, environ: Mapping[str, str], jupyter_config: Path) -> dict[str, str]:
         """``environ`` plus what every program in the workspace finds: Jupyter settings, and the AI for any client.
 
-        ``OPENAI_*`` make the usual SDKs and tools reach the gateway with nothing to configure.
+        ``OPENAI_*`` make the usual SDKs and tools reach the gateway with nothing to configure, and ``git`` signs in on the
+        git host.
         """
         # At the end of the path: ``neuralinverse-hub`` and ``jupyter`` are found, a person's own python stays first.
         path = os.pathsep.join(filter(None, [environ.get("PATH"), os.path.dirname(sys.executable)]))
@@ -90,4 +92,4 @@ class Place:
         if environ.get(wire.ENV_GATEWAY_URL):
             mine["OPENAI_BASE_URL"] = environ[wire.ENV_GATEWAY_URL]
             mine["OPENAI_API_KEY"] = environ.get(wire.ENV_TOKEN, "")
-        return {**environ, **mine}
+        return {**environ, **mine, **credentials.git_environment(environ)}

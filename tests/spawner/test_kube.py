@@ -97,3 +97,60 @@ async def test_the_generation_survives_the_state_the_hub_keeps(c: Config) -> Non
     before.clear_state()
     after.load_state(before.get_state())
     assert after.generation == 42
+
+
+async def test_a_size_is_reserved_and_is_all_there_is(c: Config) -> None:
+    c.NeuralInverseSpawner.sizes = {
+        "gpu": {"cpu": 4, "memory": "8G", "gpu": 1},
+        "plain": {"cpu": "0.5", "memory": "1G"},
+    }
+    c.KubeSpawner.extra_resource_limits = {"example.org/licence": "1"}
+    made = spawner(c)
+    made.user_options = {"size": "gpu"}
+    made.apply_size(made.choose_size())
+    resources = (await made.get_pod_manifest()).spec.containers[0].resources
+    assert resources.limits["nvidia.com/gpu"] == resources.requests["nvidia.com/gpu"] == "1"
+    assert float(resources.limits["cpu"]) == float(resources.requests["cpu"]) == 4
+    assert int(resources.limits["memory"]) == int(resources.requests["memory"]) == 8 << 30
+    made.user_options = {"size": "plain"}
+    made.apply_size(made.choose_size())
+    resources = (await made.get_pod_manifest()).spec.containers[0].resources
+    assert "nvidia.com/gpu" not in resources.limits
+    assert resources.limits["example.org/licence"] == "1"
+
+
+async def test_a_chosen_size_is_remembered_until_it_is_no_longer_offered(c: Config) -> None:
+    before = spawner(c)
+    before.user_options = {"size": "medium"}
+    before.apply_size(before.choose_size())
+    before.clear_state()
+    after = spawner(c)
+    after.load_state(before.get_state())
+    assert after.choose_size().name == "medium"
+    assert await after.get_options_form() == ""
+    c.NeuralInverseSpawner.sizes = {"tiny": {"cpu": 1, "memory": "1G"}, "big": {"cpu": 2, "memory": "1G"}}
+    later = spawner(c)
+    later.load_state(before.get_state())
+    assert later.choose_size().name == "tiny"
+    assert 'value="tiny" checked' in await later.get_options_form()
+
+
+async def test_the_form_offers_every_size_with_its_price(c: Config) -> None:
+    form = await spawner(c).get_options_form()
+    assert form.count('type="radio"') == 3
+    assert "$1.92 per hour" in form
+    assert 'value="small" checked' in form
+
+
+async def test_an_unknown_size_is_refused_before_anything_starts(c: Config) -> None:
+    made = spawner(c)
+    made.user_options = made.options_from_form({"size": ["gigantic<script>"]})
+    with pytest.raises(Exception, match="choose one of: small, medium, large"):
+        await made.start()
+    assert made.generation == 0
+
+
+def test_a_wrong_size_stops_the_hub_with_its_value(c: Config) -> None:
+    c.NeuralInverseSpawner.sizes = {"small": {"cpu": 2, "memory": "lots"}}
+    with pytest.raises(Exception, match="memory is 'lots'"):
+        spawner(c)
