@@ -21,13 +21,10 @@ from urllib.parse import urlsplit
 
 from neuralinverse_hub import wire
 
-from .errors import BadInput, Cut, GatewayAway, Refused, Unauthorised
+from .errors import BadInput, Cut, GatewayAway, Refused, TooLong, Unauthorised
 from .sse import Events, Piece, error_sentence, piece, waiting
 
-__all__ = ["MAX_CHARACTERS", "Answer", "Client", "Gateway", "Model", "Patience", "Question"]
-
-MAX_CHARACTERS = 1_000_000
-"""Longest question that is sent at all: no model behind the gateway has a window for more."""
+__all__ = ["Answer", "Client", "Gateway", "Model", "Patience", "Question"]
 
 READ_BYTES = 65_536
 
@@ -86,15 +83,9 @@ class Question:
     """Further members of the request, e.g. ``max_tokens``."""
 
     def body(self) -> bytes:
-        """The request's JSON. Raises ``BadInput`` for an empty or hopelessly long question."""
+        """The request's JSON. Raises ``BadInput`` for an empty question."""
         if not self.messages or not self.messages[-1]["content"].strip():
             raise BadInput("The prompt is empty. Write what you want to ask below the first line.")
-        characters = sum(len(message["content"]) for message in self.messages)
-        if characters > MAX_CHARACTERS:
-            raise BadInput(
-                f"The prompt is {characters:,} characters long and at most {MAX_CHARACTERS:,} can be sent. "
-                "Send the part that matters."
-            )
         asked = {"model": self.model, "messages": list(self.messages), "stream": True, **self.options}
         # Lone surrogates cannot be UTF-8; escaped they are still valid JSON.
         return json.dumps(asked).encode("ascii")
@@ -147,6 +138,9 @@ def refusal(status: int, body: bytes) -> Exception:
         return GatewayAway(f"The AI gateway is not there just now (HTTP {status}). Try again in a minute.")
     error = parsed.get("error") if isinstance(parsed, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
+    if status == 413 or code == "context_length_exceeded":
+        # The gateway's own sentence counts tokens; a person counts lines.
+        return TooLong("This is more text than the model can read at once. Send the part that matters.", status=status)
     return Refused(
         sentence
         or f"The AI gateway refused (HTTP {status}) and gave no reason. Try again, or tell your administrator.",
@@ -235,6 +229,7 @@ class Client:
         self.patience = patience
         self._parts = urlsplit(gateway.url)
         self._idle: list[tuple[int, http.client.HTTPConnection]] = []
+        self._busy: dict[http.client.HTTPConnection, socket.socket | None] = {}
 
     def ask(self, question: Question) -> Answer:
         """The answer, whose first bytes have come. Raises the errors of ``errors`` before anything was answered."""
@@ -247,7 +242,7 @@ class Client:
         try:
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            self._drop(connection)
             raise away(self.gateway.url, error) from None
         self._keep(connection)
         try:
@@ -256,6 +251,14 @@ class Client:
             raise Refused(
                 f"The AI gateway at {self.gateway.url} lists its models in a form unknown here.", status=200
             ) from None
+
+    def abort(self) -> None:
+        """Break off what is under way, from another thread: the one that reads gets an error, the gateway stops the model."""
+        while self._busy:
+            _, connected = self._busy.popitem()
+            if connected is not None:
+                with contextlib.suppress(OSError):
+                    connected.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connections that wait for reuse."""
@@ -267,18 +270,19 @@ class Client:
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         while True:
             connection, reused = self._connection()
+            self._busy[connection] = connection.sock
             try:
                 response = self._send(connection, method, path, body)
                 break
             except (ConnectionError, http.client.BadStatusLine) as error:
-                connection.close()
+                self._drop(connection)
                 if not reused:  # a reused connection may have been closed by the other side meanwhile
                     raise away(self.gateway.url, error) from None
             except (OSError, http.client.HTTPException) as error:
-                connection.close()
+                self._drop(connection)
                 raise away(self.gateway.url, error) from None
             except BaseException:
-                connection.close()
+                self._drop(connection)
                 raise
         if response.status != 200:
             try:
@@ -286,7 +290,7 @@ class Client:
             except (OSError, http.client.HTTPException):
                 refused = b""
             finally:
-                connection.close()
+                self._drop(connection)
             raise refusal(response.status, refused) from None
         return connection, response
 
@@ -295,6 +299,9 @@ class Client:
     ) -> http.client.HTTPResponse:
         if connection.sock is None:
             connection.connect()
+        if connection not in self._busy:
+            raise ConnectionAbortedError("broken off")
+        self._busy[connection] = connection.sock
         connection.sock.settimeout(self.patience.first_byte_s)
         try:
             connection.request(method, self._parts.path + path, body=body, headers=self.gateway.headers())
@@ -310,7 +317,12 @@ class Client:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         return kind(str(self._parts.hostname), self._parts.port, timeout=self.patience.connect_s), False
 
+    def _drop(self, connection: http.client.HTTPConnection) -> None:
+        self._busy.pop(connection, None)
+        connection.close()
+
     def _keep(self, connection: http.client.HTTPConnection) -> None:
+        self._busy.pop(connection, None)
         if connection.sock is not None:
             self._idle.append((os.getpid(), connection))
 
@@ -363,7 +375,7 @@ class Answer(Gathering):
             self._client._keep(self._connection)
         else:
             self._response.close()
-            self._connection.close()
+            self._client._drop(self._connection)
         self.done = True
 
     def _timeout(self, seconds: float) -> None:

@@ -1,4 +1,7 @@
-"""What goes with a question besides the conversation: the parts of files and notebooks that matter, within a budget. Pure."""
+"""What of a long text goes to a model: the parts of files, notebooks and prompts that matter, within a budget. Pure.
+
+Runs in kernels of other virtual environments: standard library only, Python >= 3.9.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ __all__ = [
     "Source",
     "chosen",
     "notebook_of",
+    "shortened",
     "source_of_notebook",
     "source_of_text",
     "window_characters",
@@ -21,6 +25,12 @@ __all__ = [
 
 BLOCK_LINES = 30
 """A file is cut into blocks of about this many lines, at an empty line where there is one."""
+
+LINE_CHARACTERS = 2_000
+"""A longer line is cut into blocks of this length."""
+
+ASKED_CHARACTERS = 400
+"""At each end of a prompt, what most probably is the question itself."""
 
 OUTPUT_CHARACTERS = 1_000
 CELL_CHARACTERS = 6_000
@@ -86,37 +96,63 @@ def chosen(sources: Sequence[Source], question: str, budget: int) -> Chosen:
 
     A part matters when it is near the person and when it shares words with the question; rare words count more.
     """
-    if not sources:
-        return Chosen("", "")
-    words = set(WORD.findall(question.lower()))
-    counts: dict[str, int] = {}
-    for source in sources:
-        for part in source.parts:
-            for word in words & set(WORD.findall(part.text.lower())):
-                counts[word] = counts.get(word, 0) + 1
-    ranked = []
-    for place, source in enumerate(sources):
-        for number, part in enumerate(source.parts):
-            shared = words & set(WORD.findall(part.text.lower()))
-            first = 0.2 if number == 0 else 0.0  # imports and the title
-            ranked.append((part.near + first + sum(1 / counts[word] for word in shared), -place, -number, part))
-    ranked.sort(key=lambda entry: entry[:3], reverse=True)
-    kept: set[tuple[int, int]] = set()
-    left = budget
-    for _, place, number, part in ranked:
-        if len(part.text) <= left:
-            kept.add((-place, -number))
-            left -= len(part.text)
+    kept = _kept(sources, words_of(question), budget)
     texts, notes = [], []
-    for place, source in enumerate(sources):
-        numbers = [number for number in range(len(source.parts)) if (place, number) in kept]
-        texts.append(_block(source, numbers))
+    for source, numbers in zip(sources, kept):  # noqa: B905 - Python 3.9
+        if numbers:
+            texts.append(f"`{source.name}`:\n````{source.language}\n{_text(source, numbers)}\n````")
         notes.append(
             source.name
             if len(numbers) == len(source.parts)
             else f"{len(numbers)} of {len(source.parts)} {source.unit} of {source.name}"
         )
-    return Chosen("\n\n".join(filter(None, texts)), ", ".join(notes))
+    return Chosen("\n\n".join(texts), ", ".join(notes))
+
+
+def shortened(prompt: str, budget: int) -> Chosen:
+    """``prompt`` in about ``budget`` characters: its beginning and its end, where people ask, and what is most like them.
+
+    ``note`` is empty when nothing was left out.
+    """
+    if len(prompt) <= budget:
+        return Chosen(prompt, "")
+    blocks = list(_blocks(prompt, lines=max(1, min(10, budget // 1_000))))
+    last = len(blocks) - 1
+    source = Source(
+        "prompt", tuple(Part(block, near=3.0 if number in (0, last) else 0.0) for number, block in enumerate(blocks))
+    )
+    (numbers,) = _kept([source], words_of(prompt[:ASKED_CHARACTERS] + " " + prompt[-ASKED_CHARACTERS:]), budget)
+    text = _text(source, numbers) or f"{prompt[: budget // 2]}\n[…]\n{prompt[-budget // 2 :]}"
+    return Chosen(text, f"the prompt is long: {len(text):,} of its {len(prompt):,} characters were sent")
+
+
+def words_of(text: str) -> set[str]:
+    """The words that are worth looking for, in lower case."""
+    return set(WORD.findall(text.lower()))
+
+
+def _kept(sources: Sequence[Source], words: set[str], budget: int) -> list[list[int]]:
+    """For each source the numbers of the parts that matter most, at most ``budget`` characters in all, in their order."""
+    shared = [[words & words_of(part.text) for part in source.parts] for source in sources]
+    counts: dict[str, int] = {}
+    for found in shared:
+        for each in found:
+            for word in each:
+                counts[word] = counts.get(word, 0) + 1
+    ranked = []
+    for place, source in enumerate(sources):
+        for number, part in enumerate(source.parts):
+            first = 0.2 if number == 0 else 0.0  # imports and the title
+            score = part.near + first + sum(1 / counts[word] for word in shared[place][number])
+            ranked.append((score, -place, -number, len(part.text)))
+    ranked.sort(reverse=True)
+    kept: list[list[int]] = [[] for _ in sources]
+    left = budget
+    for _, place, number, length in ranked:
+        if length <= left:
+            kept[-place].append(-number)
+            left -= length
+    return [sorted(numbers) for numbers in kept]
 
 
 def source_of_text(name: str, text: str, language: str = "") -> Source:
@@ -168,26 +204,34 @@ def _joined(value: Any) -> str:
     return "".join(value) if isinstance(value, list) else str(value or "")
 
 
-def _block(source: Source, numbers: Sequence[int]) -> str:
+def _text(source: Source, numbers: Sequence[int]) -> str:
+    """Those parts of the source, with a mark where others were left out."""
     if not numbers:
         return ""
-    lines = []
-    for before, number in zip([-1, *numbers], numbers, strict=False):
-        if number != before + 1:
+    lines: list[str] = []
+    expected = 0
+    for number in numbers:
+        if number != expected:
             lines.append("[…]")
         lines.append(source.parts[number].text)
-    if numbers[-1] != len(source.parts) - 1:
+        expected = number + 1
+    if expected != len(source.parts):
         lines.append("[…]")
-    inside = "\n".join(lines)
-    return f"`{source.name}`:\n````{source.language}\n{inside}\n````"
+    return "\n".join(lines)
 
 
-def _blocks(text: str) -> Iterator[str]:
+def _blocks(text: str, lines: int = BLOCK_LINES) -> Iterator[str]:
     block: list[str] = []
     for line in text.splitlines():
-        if len(block) >= BLOCK_LINES and (not line.strip() or len(block) >= 2 * BLOCK_LINES):
+        if len(block) >= lines and (not line.strip() or len(block) >= 2 * lines):
             yield "\n".join(block)
             block = []
-        block.append(line[:2_000])
+        if len(line) > LINE_CHARACTERS:
+            if block:
+                yield "\n".join(block)
+                block = []
+            yield from (line[start : start + LINE_CHARACTERS] for start in range(0, len(line), LINE_CHARACTERS))
+        else:
+            block.append(line)
     if block:
         yield "\n".join(block)

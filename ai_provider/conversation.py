@@ -18,9 +18,6 @@ __all__ = ["Conversation", "Failure", "failure_of", "insert"]
 HISTORY_CHARACTERS = 8_000
 """How much of earlier exchanges goes with a question: about 2,000 tokens, which leaves room even in a small window."""
 
-VALUE_CHARACTERS = 20_000
-"""Longest text that stands for one variable."""
-
 BRACES = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -30,10 +27,10 @@ class Conversation:
     def __init__(self) -> None:
         self._exchanges: list[tuple[str, str]] = []
 
-    def with_prompt(self, prompt: str, instruction: str = "") -> list[dict[str, str]]:
-        """The messages to send: the instruction, as many of the latest exchanges as fit, the prompt."""
+    def with_prompt(self, prompt: str, instruction: str = "", room: int = HISTORY_CHARACTERS) -> list[dict[str, str]]:
+        """The messages to send: the instruction, as many of the latest exchanges as ``room`` characters hold, the prompt."""
         messages: list[dict[str, str]] = [{"role": "system", "content": instruction}] if instruction else []
-        for asked, answered in self._recent():
+        for asked, answered in self._recent(room):
             messages.append({"role": "user", "content": asked})
             messages.append({"role": "assistant", "content": answered})
         messages.append({"role": "user", "content": prompt})
@@ -54,9 +51,9 @@ class Conversation:
             return "The history is empty."
         return "\n".join(f"> {_short(asked)}\n  {_short(answered)}" for asked, answered in self._exchanges)
 
-    def _recent(self) -> list[tuple[str, str]]:
+    def _recent(self, room: int = HISTORY_CHARACTERS) -> list[tuple[str, str]]:
         kept: list[tuple[str, str]] = []
-        left = HISTORY_CHARACTERS
+        left = min(room, HISTORY_CHARACTERS)
         for asked, answered in reversed(self._exchanges):
             left -= len(asked) + len(answered)
             if left < 0:
@@ -76,7 +73,7 @@ class Failure:
         """The question ``%ai fix`` asks."""
         return (
             "This notebook cell failed. Say in one sentence why, then give the corrected cell.\n\n"
-            f"```python\n{self.source[-VALUE_CHARACTERS:]}\n```\n\n```\n{self.traceback[-VALUE_CHARACTERS:]}\n```"
+            f"```python\n{self.source}\n```\n\n```\n{self.traceback}\n```"
         )
 
 
@@ -102,13 +99,7 @@ def insert(prompt: str, variables: Mapping[str, Any]) -> str:
             raise BadInput(
                 f"There is no variable {name!r} in this notebook; write {{{{{name}}}}} to mean the braces themselves."
             )
-        text = str(variables[name])
-        if len(text) > VALUE_CHARACTERS:
-            raise BadInput(
-                f"The text of the variable {name!r} is {len(text):,} characters long and at most {VALUE_CHARACTERS:,} go into a prompt. "
-                "Insert the part that matters."
-            )
-        return text
+        return str(variables[name])
 
     return BRACES.sub(replace, prompt)
 

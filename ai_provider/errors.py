@@ -7,6 +7,7 @@
     ├── GatewayAway          not configured, not reachable, or silent before its first byte
     ├── Unauthorised         the gateway does not accept the workspace's token
     ├── Refused              the gateway said no, in its own sentence (``status``, ``code``)
+    │   └── TooLong          more text than any model there reads at once
     ├── Cut                  the answer broke off; ``text`` is what came
     └── Interrupted          the person stopped it; ``text`` is what came
 
@@ -15,7 +16,7 @@ Runs in kernels of other virtual environments: standard library only, Python >= 
 
 from __future__ import annotations
 
-__all__ = ["AiError", "BadInput", "Cut", "GatewayAway", "Interrupted", "Refused", "Unauthorised"]
+__all__ = ["AiError", "BadInput", "Cut", "GatewayAway", "Interrupted", "Refused", "TooLong", "Unauthorised"]
 
 
 class AiError(Exception):
@@ -44,6 +45,10 @@ class Refused(AiError):
         super().__init__(message)
         self.status = status
         self.code = code
+
+
+class TooLong(Refused):
+    """More text than any model there reads at once."""
 
 
 class Cut(AiError):

@@ -8,12 +8,11 @@ Runs in kernels of other virtual environments: standard library and IPython only
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
-import shlex
-import sys
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,149 +21,26 @@ from IPython.display import display
 
 from neuralinverse_hub import wire
 
-from .client import Client, Gateway, Model, Question
+from .client import Answer, Client, Gateway, Question
+from .context import shortened, window_characters
 from .conversation import Conversation, Failure, failure_of, insert
-from .errors import AiError, BadInput, Cut, Interrupted, Refused
-from .formats import FORMATS, Bundle, Format, format_named, without_fence
+from .errors import AiError, BadInput, Cut, Interrupted, Refused, TooLong
+from .formats import without_fence
+from .output import Output
+from .reader import Beside, Direct
 from .redaction import folders_up, secrets_near
+from .request import COMMANDS, Request, parse, split, table, usage
 
-__all__ = ["AiMagics", "Request", "load_ipython_extension", "parse", "unload_ipython_extension"]
+__all__ = ["AiMagics", "load_ipython_extension", "unload_ipython_extension"]
 
-COMMANDS = {
-    "list": "tasks and models, and who answers for them today",
-    "fix": "explain the last exception of this notebook and repair it",
-    "history": "what will be sent along with the next question",
-    "reset": "forget the history",
-    "help": "this text",
-}
+SHORT_CHARACTERS = 6_000
+"""Up to this length a prompt fits into any window, and nobody is asked how large it is."""
 
+LEAST_CHARACTERS = 500
+"""A question that is too long even when it was shortened to this is refused."""
 
-@dataclass(frozen=True)
-class Request:
-    """The first line of a cell, understood."""
-
-    model: str
-    format: Format
-    insert: bool = False
-    """Whether ``{name}`` in the prompt stands for a variable of the notebook."""
-
-
-def parse(words: Sequence[str]) -> Request:
-    """What the words after ``%%ai`` ask for. Raises ``BadInput`` for everything it does not know."""
-    names: list[str] = []
-    chosen = FORMATS[0]
-    variables = False
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        option, equals, value = word.partition("=")
-        if option in ("-f", "--format"):
-            if not equals:
-                if not rest:
-                    raise BadInput(f"{option} needs a format: {', '.join(known.name for known in FORMATS)}.")
-                value = rest.pop(0)
-            chosen = format_named(value)
-        elif word == "--vars":
-            variables = True
-        elif word.startswith("-"):
-            raise BadInput(f"There is no option {word!r}; known: -f FORMAT, --vars.")
-        else:
-            names.append(word)
-    if len(names) > 1:
-        raise BadInput(
-            f"After %%ai comes one task or model, not {' '.join(names)!r}. The prompt begins on the next line; %ai list shows the names."
-        )
-    return Request(model=names[0] if names else "auto", format=chosen, insert=variables)
-
-
-def split(line: str) -> list[str]:
-    """The words of a magic's line; quotes keep words together. Raises ``BadInput`` for an open quote."""
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise BadInput(f"The line {line!r} cannot be read: {error}.") from None
-
-
-def usage() -> str:
-    """What ``%ai help`` says."""
-    commands = [f"  %ai {name:<9}{what}" for name, what in COMMANDS.items()]
-    formats = [f"  -f {known.name:<10}{known.description}" for known in FORMATS]
-    return "\n".join(
-        [
-            "%%ai [task or model] [-f format] [--vars]   asks; the prompt is the rest of the cell",
-            *formats,
-            "  --vars        {name} in the prompt stands for that variable; {{ and }} are braces",
-            *commands,
-        ]
-    )
-
-
-def table(models: Iterable[Model]) -> Bundle:
-    """What ``%ai list`` shows."""
-    rows = [(model.id, model.kind, model.served_by or "nobody at the moment", model.description) for model in models]
-    wide = max((len(row[0]) for row in rows), default=0)
-    plain = [f"{name:<{wide}}  {kind:<11}{who}" for name, kind, who, _ in rows]
-    marked = [
-        "| Name | Kind | Answered by | |",
-        "|:--|:--|:--|:--|",
-        *(f"| `{a}` | {b} | {c} | {d} |" for a, b, c, d in rows),
-    ]
-    return {"text/plain": "\n".join(plain), "text/markdown": "\n".join(marked)}
-
-
-class Output:
-    """Where an answer grows: one display that is replaced in a notebook, written-on text in a terminal."""
-
-    def __init__(self, in_notebook: bool, shape: Format) -> None:
-        self._in_notebook = in_notebook
-        self._shape = shape
-        self._handle: Any = None
-        self._shown_at = 0.0
-        self._printed = 0
-
-    def grow(self, text: str) -> None:
-        """Show the text so far: the first at once, then at a pace a browser can follow."""
-        if not self._in_notebook:
-            sys.stdout.write(text[self._printed :])
-            sys.stdout.flush()
-            self._printed = len(text)
-            return
-        now = time.monotonic()
-        # Each update carries the whole text: the longer it is, the fewer of them.
-        if self._handle is None or now - self._shown_at >= 0.05 + len(text) / 400_000:
-            self._shown_at = now
-            self._show(self._shape.meanwhile(text))
-
-    def wait(self, words: str) -> None:
-        """Say why there is no answer yet."""
-        if self._in_notebook and (self._handle is None or time.monotonic() - self._shown_at >= 0.5):
-            self._shown_at = time.monotonic()
-            self._show({"text/markdown": f"*{words}*", "text/plain": words})
-
-    def end(self, text: str, whole: bool) -> None:
-        """Show the text as it stays. Raises ``AiError`` when a whole text is not what its format promises."""
-        if not self._in_notebook:
-            sys.stdout.write(text[self._printed :] + "\n")
-            sys.stdout.flush()
-        elif text or self._handle is not None:
-            self._show(self._shape.meanwhile(text))
-        if whole:
-            final = self._shape.finally_(text)
-            if self._in_notebook and final != self._shape.meanwhile(text):
-                self._show(final)
-
-    def sign(self, words: str) -> None:
-        """Say below the answer whose it is."""
-        if self._in_notebook:
-            display({"text/markdown": f"*{words}*", "text/plain": words}, raw=True)  # type: ignore[no-untyped-call]
-        else:
-            sys.stdout.write(f"-- {words}\n")
-
-    def _show(self, bundle: Bundle) -> None:
-        if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        else:
-            self._handle.update(bundle, raw=True)
+CALL = re.compile(r"get_ipython\(\)\.run_(?:cell|line)_magic\('ai', (.*\))\s*\Z", re.DOTALL)
+"""What IPython makes of ``%%ai`` and ``%ai`` at the beginning of a line."""
 
 
 @magics_class
@@ -183,16 +59,25 @@ class AiMagics(Magics):
     @line_cell_magic
     def ai(self, line: str, cell: str | None = None) -> None:
         """Ask the AI. ``%ai help`` says how."""
+        # What reads here never gives way, so the coroutine runs to its end in one go.
+        with contextlib.suppress(StopIteration):
+            self._do(line, cell, Direct).send(None)
+
+    async def beside(self, line: str, cell: str | None = None) -> None:
+        """The same, while the other tasks of the kernel's event loop go on: what ``awaited`` makes of a cell."""
+        await self._do(line, cell, Beside)
+
+    async def _do(self, line: str, cell: str | None, reading: type[Direct]) -> None:
         words = split(line)
         if cell is not None:
-            self._ask(parse(words), cell)
+            await self._ask(parse(words), cell, reading)
             return
         command = words[0] if words else "help"
         if command == "fix":
             request = parse(words[1:])
             if self._failure is None:
                 raise BadInput("There is nothing to fix: no cell of this notebook has failed yet.")
-            self._ask(request, self._failure.prompt())
+            await self._ask(request, self._failure.prompt(), reading)
             return
         if command not in COMMANDS:
             raise BadInput(
@@ -201,7 +86,7 @@ class AiMagics(Magics):
         if len(words) > 1:
             raise BadInput(f"%ai {command} takes nothing after it, not {' '.join(words[1:])!r}.")
         if command == "list":
-            display(table(self._gateway().models()), raw=True)  # type: ignore[no-untyped-call]
+            display(table(await reading(self._gateway()).models()), raw=True)  # type: ignore[no-untyped-call]
         elif command == "history":
             print(self._conversation.summary())
         elif command == "reset":
@@ -216,6 +101,11 @@ class AiMagics(Magics):
         if isinstance(error, Exception) and not isinstance(error, AiError):
             self._failure = failure_of(error, getattr(result.info, "raw_cell", "") or "")
 
+    def transform(self, lines: list[str]) -> list[str]:
+        """Called by IPython with the lines of a cell before it decides whether the cell is asynchronous."""
+        asyncio_runner = self._shell.loop_runner_map["asyncio"][0]
+        return awaited(lines) if self._shell.autoawait and self._shell.loop_runner is asyncio_runner else lines
+
     def close(self) -> None:
         """Close the connection to the gateway."""
         if self._client is not None:
@@ -228,44 +118,72 @@ class AiMagics(Magics):
             self._client = Client(gateway)
         return self._client
 
-    def _ask(self, request: Request, prompt: str) -> None:
+    async def _ask(self, request: Request, prompt: str, reading: type[Direct]) -> None:
         prompt = prompt.strip()
         if request.insert:
             prompt = insert(prompt, self._shell.user_ns)
-        here = os.environ.get("PWD", os.sep) if not os.path.exists(".") else os.getcwd()
-        secrets = secrets_near(folders_up(Path(here), Path(self._environ.get(wire.ENV_FOLDER) or here)))
-        kept = secrets.found_in(prompt)
-        prompt = secrets.redact(prompt)
-        question = Question(self._conversation.with_prompt(prompt, request.format.instruction), request.model)
-        text, signature = self._stream(question, request, kept)
-        self._conversation.remember(prompt, text)
+        prompt, unsent = self._safe(prompt)
+        window = await self._window(request.model, reading) if len(prompt) > SHORT_CHARACTERS else None
+        room = window_characters(window)
+        while True:
+            sent = shortened(prompt, room)
+            messages = self._conversation.with_prompt(
+                sent.text, request.format.instruction, room=room + room // 2 - len(sent.text)
+            )
+            try:
+                text, signature = await self._stream(
+                    Question(messages, request.model), request, reading, " · ".join(filter(None, (unsent, sent.note)))
+                )
+                break
+            except TooLong:
+                room = min(room, sum(len(message["content"]) for message in messages)) // 2
+                if room < LEAST_CHARACTERS:
+                    raise
+        self._conversation.remember(sent.text, text)
         if request.format.name == "code":
             self._shell.set_next_input(f"# {signature}\n{without_fence(text)}")
 
-    def _stream(self, question: Question, request: Request, kept: Sequence[str]) -> tuple[str, str]:
-        """The whole answer, shown while it came, and who gave it. ``kept`` are the secrets that were not sent."""
-        client = self._gateway()
-        output = Output(hasattr(self._shell, "kernel"), request.format)
+    def _safe(self, prompt: str) -> tuple[str, str]:
+        """``prompt`` without the secrets of the project, and what the person is told of them."""
+        here = os.environ.get("PWD", os.sep) if not os.path.exists(".") else os.getcwd()
+        secrets = secrets_near(folders_up(Path(here), Path(self._environ.get(wire.ENV_FOLDER) or here)))
+        found = secrets.found_in(prompt)
+        return secrets.redact(prompt), f"not sent, because it is in .env: {', '.join(found)}" if found else ""
+
+    async def _window(self, model: str, reading: type[Direct]) -> int | None:
+        """What ``model`` reads at once, as far as the gateway says."""
         try:
-            answer = client.ask(question)
-        except KeyboardInterrupt:
-            raise Interrupted("Interrupted before the answer began.") from None
-        except Refused as refused:
-            raise self._named(refused, request.model) from None
+            return next((known.window for known in await reading(self._gateway()).models() if known.id == model), None)
+        except AiError:
+            return None  # the question itself will say what is wrong
+
+    async def _stream(self, question: Question, request: Request, reading: type[Direct], note: str) -> tuple[str, str]:
+        """The whole answer, shown while it came, and who gave it. ``note`` is shown with it."""
+        output = Output(hasattr(self._shell, "kernel"), request.format)
+        answer: Answer | None = None
+        broken: AiError | None = None
         thought = 0
-        with answer:
-            try:
-                for new in answer:
-                    thought += len(new.reasoning)
-                    if new.text:
-                        output.grow(answer.text)
-                    else:
-                        output.wait(new.waiting or f"thinking, {thought:,} characters so far")
-                broken: AiError | None = None
-            except KeyboardInterrupt:
-                broken = Interrupted("Interrupted. What came is kept.", text=answer.text)
-            except Cut as cut:
-                broken = cut
+        steps = reading(self._gateway()).ask(question)
+        try:
+            async for step in steps:
+                if isinstance(step, Answer):
+                    answer = step
+                elif answer is not None and step.text:
+                    output.grow(answer.text)
+                else:
+                    thought += len(step.reasoning)
+                    output.wait(step.waiting or f"thinking, {thought:,} characters so far")
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            if answer is None:
+                raise Interrupted("Interrupted before the answer began.") from None
+            broken = Interrupted("Interrupted. What came is kept.", text=answer.text)
+        except Cut as cut:
+            broken = cut
+        except Refused as refused:
+            raise await self._named(refused, request.model, reading) from None
+        finally:
+            await steps.aclose()
+        assert answer is not None
         signature = " · ".join(filter(None, (answer.model or request.model, answer.task)))
         if broken is None and not answer.text.strip():
             broken = AiError(
@@ -279,22 +197,31 @@ class AiMagics(Magics):
             "length": "stopped at the model's length limit",
             "content_filter": "stopped by the provider's content filter",
         }
-        note = "not complete" if broken is not None else ends.get(answer.finish or "")
-        unsent = f"not sent, because it is in .env: {', '.join(kept)}" if kept else ""
-        output.sign(" · ".join(filter(None, (signature, note, unsent))))
+        ended = "not complete" if broken is not None else ends.get(answer.finish or "")
+        output.sign(" · ".join(filter(None, (signature, ended, note))))
         if broken is not None:
             raise broken
         return answer.text, signature
 
-    def _named(self, refused: Refused, model: str) -> AiError:
+    async def _named(self, refused: Refused, model: str, reading: type[Direct]) -> AiError:
         """The same refusal, with the known names when it was the name that was wrong."""
         if refused.status != 404 and refused.code != "model_not_found":
             return refused
         try:
-            known = ", ".join(listed.id for listed in self._gateway().models())
+            known = ", ".join(listed.id for listed in await reading(self._gateway()).models())
         except AiError:
             return refused
         return BadInput(f"There is no task or model {model!r}; known: {known}.")
+
+
+def awaited(lines: list[str]) -> list[str]:
+    """A cell that is one ``%%ai`` or ``%ai`` and nothing else, made to await its answer; any other cell as it is.
+
+    IPython asks after it has turned magics into calls: awaiting makes the cell one of its asynchronous cells.
+    """
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    call = CALL.match(code[0]) if len(code) == 1 else None
+    return lines if call is None else [f"await get_ipython().find_cell_magic('ai').__self__.beside({call.group(1)}\n"]
 
 
 def load_ipython_extension(shell: Any) -> None:
@@ -304,6 +231,8 @@ def load_ipython_extension(shell: Any) -> None:
     magics = AiMagics(shell)
     shell.register_magics(magics)
     shell.events.register("post_run_cell", magics.remember_failure)
+    if hasattr(shell, "kernel"):  # a terminal's loop runs only while a cell does
+        shell.input_transformers_post.append(magics.transform)
 
 
 def unload_ipython_extension(shell: Any) -> None:
@@ -311,4 +240,6 @@ def unload_ipython_extension(shell: Any) -> None:
     magics = shell.magics_manager.registry.pop(AiMagics.__name__, None)
     if magics is not None:
         shell.events.unregister("post_run_cell", magics.remember_failure)
+        with contextlib.suppress(ValueError):
+            shell.input_transformers_post.remove(magics.transform)
         magics.close()

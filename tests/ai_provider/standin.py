@@ -26,9 +26,13 @@ class StandIn:
         self.left: list[str] = []
         self.connections = 0
         self.released = threading.Event()
+        self.holding = threading.Event()
+        """An answer of "held" waits in its middle; a GET of …/release lets it go on."""
         self.replies: dict[str, str] = {}
         """What a model says, instead of a greeting."""
         self.pause_s = PAUSE_S
+        self.narrow_bytes = 2_500
+        """The longest request that the model "narrow" takes."""
         self.fail_next: str | None = None
         """What the next question does, whatever it asks for."""
         standin = self
@@ -65,6 +69,11 @@ class GatewayHandler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        if self.path.endswith("/release"):
+            waited, owner = self.owner.holding.is_set(), self.owner
+            owner.holding.clear()
+            self.reply(200 if waited else 409, {})
+            return
         if not self.authorised():
             return
         assert self.path == "/services/ai-gateway/v1/models"
@@ -85,9 +94,9 @@ class GatewayHandler(BaseHTTPRequestHandler):
             "failing": self.failing,
             "broken": lambda: self.reply(500, None),
             "away": lambda: self.reply(502, None),
-            "refusing": lambda: self.refuse(
-                400, "The prompt is longer than the model's window of 4,096 tokens.", "context_length"
-            ),
+            "refusing": lambda: self.refuse(400, "This model takes no questions today.", "unsupported_value"),
+            "narrow": lambda: self.narrow(len(body)),
+            "held": self.held,
             "whole": self.whole,
         }
         if model in play:
@@ -124,6 +133,25 @@ class GatewayHandler(BaseHTTPRequestHandler):
         self.begin("general")
         self.event({"content": "The first half"})
         self.wait_for_reader_to_leave("stall")
+
+    def narrow(self, size: int) -> None:
+        if size > self.owner.narrow_bytes:
+            said = f"the prompt is too long: about {size // 4:,} tokens; the largest window connected is 600 tokens"
+            self.refuse(400, said, "context_length_exceeded")
+        else:
+            self.answer("narrow")
+
+    def held(self) -> None:
+        self.begin("general")
+        self.event({"content": "The first half"})
+        self.owner.holding.set()
+        deadline = time.monotonic() + 20
+        while self.owner.holding.is_set() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self.event({"content": " and the second" if not self.owner.holding.is_set() else " alone"})
+        self.event({}, finish="stop")
+        self.data("[DONE]")
+        self.chunk(b"")
 
     def silent(self) -> None:
         self.wait_for_reader_to_leave("silent")

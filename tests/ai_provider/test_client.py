@@ -13,7 +13,7 @@ import pytest
 import ai_provider
 from ai_provider.client import Client, Gateway, Patience, Question
 from ai_provider.client_async import AsyncClient
-from ai_provider.errors import AiError, BadInput, Cut, GatewayAway, Refused, Unauthorised
+from ai_provider.errors import AiError, BadInput, Cut, GatewayAway, Refused, TooLong, Unauthorised
 from neuralinverse_hub import wire
 from tests.ai_provider.standin import TOKEN, WHO, StandIn
 
@@ -75,7 +75,8 @@ def test_leaving_an_answer_closes_its_connection_so_that_the_gateway_stops(gatew
 @pytest.mark.parametrize(
     ("model", "error", "sentence"),
     [
-        ("refusing", Refused, "The prompt is longer than the model's window"),
+        ("refusing", Refused, "This model takes no questions today"),
+        ("narrow", TooLong, "more text than the model can read"),
         ("broken", Refused, "HTTP 500"),
         ("away", GatewayAway, "HTTP 502"),
         ("no-such", Refused, "unknown model"),
@@ -85,6 +86,7 @@ def test_leaving_an_answer_closes_its_connection_so_that_the_gateway_stops(gatew
 async def test_an_error_before_the_answer_is_one_sentence(
     gateway: StandIn, model: str, error: type[AiError], sentence: str
 ) -> None:
+    gateway.narrow_bytes = 0
     with pytest.raises(error, match=sentence):
         Client(here(gateway), QUICK).ask(ask(model))
     client = AsyncClient(here(gateway), QUICK)
@@ -138,11 +140,9 @@ def test_an_environment_without_a_gateway_says_what_is_missing(environment: dict
         Gateway.from_environment(environment)
 
 
-@pytest.mark.parametrize(
-    ("prompt", "sentence"), [("", "empty"), (" \n", "empty"), ("x" * 5_000_000, "5,000,000 characters")]
-)
-def test_a_question_nobody_can_answer_is_not_sent(gateway: StandIn, client: Client, prompt: str, sentence: str) -> None:
-    with pytest.raises(BadInput, match=sentence):
+@pytest.mark.parametrize("prompt", ["", " \n"])
+def test_an_empty_question_is_not_sent(gateway: StandIn, client: Client, prompt: str) -> None:
+    with pytest.raises(BadInput, match="empty"):
         client.ask(Question([{"role": "user", "content": prompt}]))
     assert gateway.connections == 0
 
@@ -179,7 +179,8 @@ async def test_the_asyncio_client_streams_the_same_and_stops_when_cancelled(gate
 
 
 @pytest.mark.parametrize(
-    "name", ["errors", "sse", "client", "formats", "conversation", "redaction", "magics", "__init__", "wire"]
+    "name",
+    "errors sse client context formats conversation output reader redaction request magics __init__ wire".split(),
 )
 def test_what_kernels_import_is_python_3_9(name: str) -> None:
     package = Path(str(ai_provider.__file__)).parent

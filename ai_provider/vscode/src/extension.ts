@@ -9,6 +9,7 @@ import { Completer } from "./ghost";
 import { Inline } from "./inline";
 import { labButton } from "./lab";
 import { Models } from "./models";
+import { native } from "./native";
 import { Participant } from "./participant";
 import { StatusBar } from "./status";
 import { Vault } from "./vault";
@@ -33,6 +34,7 @@ export function activate(context: vscode.ExtensionContext): void {
     edits.register(),
     new Fixes(edits).register(),
     new Commits(gateway, window, status).register(),
+    native((instruction) => edits.ask(instruction)),
     vscode.commands.registerCommand("neuralinverse.ask", ask),
     vscode.commands.registerCommand("neuralinverse.openChat", openChat),
     vscode.commands.registerCommand("neuralinverse.showStatus", () => status.details()),

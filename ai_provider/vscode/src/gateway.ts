@@ -373,7 +373,8 @@ async function refusal(response: Response): Promise<GatewayError> {
     return new GatewayError("unauthorized", "The AI gateway does not accept this workspace's token. Restart the workspace from the hub to get a new one.");
   }
   if (status === 413 || code === "context_length_exceeded") {
-    return new GatewayError("too-long", sentence(said, "This is more text than the model can take. Select less and ask again."));
+    // The gateway's own sentence counts tokens; a person in an editor selects lines.
+    return new GatewayError("too-long", "This is more text than the model can take. Select less and ask again.");
   }
   if (status === 404 || status === 405) return new GatewayError("not-found", sentence(said, "The AI gateway does not know this request."));
   if (status === 429) return new GatewayError("busy", sentence(said, "All models are busy. Ask again in a moment."));

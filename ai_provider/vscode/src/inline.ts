@@ -27,17 +27,23 @@ export class Inline implements vscode.InlineCompletionItemProvider {
     context: vscode.InlineCompletionContext,
     token: vscode.CancellationToken,
   ): Promise<vscode.InlineCompletionItem[]> {
-    if (context.selectedCompletionInfo || isSecretPath(document.uri.path)) return [];
+    if (isSecretPath(document.uri.path)) return [];
     const text = document.getText().replaceAll("\r\n", "\n");
     if (text.length > LONGEST_CHARS) return [];
-    const before = document.getText(new vscode.Range(new vscode.Position(0, 0), position)).replaceAll("\r\n", "\n");
+    const typed = upTo(document, position);
+    // While VS Code's list of words is open it shows only what goes on from the word that is chosen there, so that word
+    // is taken as typed. A snippet's placeholders are no text that a model could go on from.
+    const chosen = context.selectedCompletionInfo;
+    if (chosen && /\$[{\d]/.test(chosen.text)) return [];
+    const from = chosen?.range.start ?? position;
+    const before = chosen ? upTo(document, from) + chosen.text : typed;
     const abort = new AbortController();
     token.onCancellationRequested(() => abort.abort());
     const shown = await this.completer.complete(
       {
         language: document.languageId,
         before: cellsAbove(document) + before,
-        after: text.slice(before.length),
+        after: text.slice(typed.length),
         explicit: context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke,
         neighbours: () => neighbours(document),
       },
@@ -47,8 +53,14 @@ export class Inline implements vscode.InlineCompletionItemProvider {
     this.status.completions(this.completer.failure?.message);
     if (!shown || token.isCancellationRequested) return [];
     if (shown.model) this.status.answeredBy(shown.model);
-    return [new vscode.InlineCompletionItem(await this.vault.restore(shown.text), new vscode.Range(position, position.translate(0, shown.replaces)))];
+    const suggested = (chosen?.text ?? "") + (await this.vault.restore(shown.text));
+    return [new vscode.InlineCompletionItem(suggested, new vscode.Range(from, position.translate(0, shown.replaces)))];
   }
+}
+
+/** All text before `position`, with lines that end as models know them. */
+function upTo(document: vscode.TextDocument, position: vscode.Position): string {
+  return document.getText(new vscode.Range(new vscode.Position(0, 0), position)).replaceAll("\r\n", "\n");
 }
 
 /** The code cells above a notebook's cell, which its code goes on from; nothing for a file. */

@@ -66,6 +66,13 @@ export function recent(history: readonly Turn[], budget: number): Turn[] {
   return kept;
 }
 
+const OTHERS = /^@(workspace|vscode|terminal)\b\s*/;
+
+/** `query` as it is put to `@neuralinverse`, also when it named a participant of VS Code's own that only answers who signed in. */
+export function addressed(query: string): string {
+  return /^\s*@neuralinverse\b/.test(query) ? query : `@neuralinverse ${query.trimStart().replace(OTHERS, "")}`;
+}
+
 export interface Edit {
   readonly instruction: string;
   readonly selected: string;

@@ -78,7 +78,7 @@ describe("chat", () => {
     [429, '{"error":{"message":"All are busy."}}', "busy", /^All are busy\.$/],
     [503, '{"error":{"message":"No model: set AZURE_AI_ENDPOINT."}}', "server", /^No model: set AZURE_AI_ENDPOINT\.$/],
     [502, "<html>Bad gateway</html>", "server", /HTTP 502/],
-    [400, '{"error":{"message":"x","code":"context_length_exceeded"}}', "too-long", /./],
+    [400, `{"error":{"message":"about 5,000 tokens","code":"context_length_exceeded"}}`, "too-long", /^(?!.*tokens).*Select less/],
     [413, "", "too-long", /Select less/],
     [404, "", "not-found", /./],
     [400, '{"error":{"message":"unknown model"}}', "refused", /unknown model/],

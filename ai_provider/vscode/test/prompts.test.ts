@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { closeFence, escape, footer } from "../src/markdown";
-import { fence, messages, recent } from "../src/prompts";
+import { addressed, fence, messages, recent } from "../src/prompts";
 
 test("a fence is longer than any run of backticks inside it", () => {
   expect(fence("a ``` b", "md")).toBe("````md\na ``` b\n````");
@@ -43,4 +43,11 @@ test("the footer names the model as it is, whatever is in its name", () => {
   expect(footer({ model: "a_b*c (demo)", task: "coding", text: "", finish: "stop" })).toBe("\n\n*a\\_b\\*c (demo) · coding*");
   expect(footer({ model: "m", task: undefined, text: "", finish: "length" })).toContain("length limit");
   expect(escape("<b>")).toBe("\\<b\\>");
+});
+
+test("whoever is named in a question that VS Code writes, it is put to us", () => {
+  expect(addressed("")).toBe("@neuralinverse ");
+  expect(addressed("@neuralinverse /fix it")).toBe("@neuralinverse /fix it");
+  expect(addressed("@workspace /explain this")).toBe("@neuralinverse /explain this");
+  expect(addressed("mail @workspace.org")).toBe("@neuralinverse mail @workspace.org");
 });

@@ -24,8 +24,11 @@ SETTINGS = {
     "files.autoSave": "off",
     "git.openRepositoryInParentFolders": "never",
     "remote.autoForwardPorts": False,
+    "editor.wordBasedSuggestions": "off",
+    "[ruby]": {"editor.wordBasedSuggestions": "currentDocument"},
 }
-"""As a workspace of ours has them, without the saving that would make tests depend on time."""
+"""As a workspace of ours has them, without what would make tests depend on time: saving, and a list of words that opens
+while something is suggested; the latter is there in Ruby, for the test that is about it."""
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",

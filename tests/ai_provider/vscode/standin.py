@@ -40,6 +40,8 @@ class Gateway:
     asked: list[dict[str, Any]] = field(default_factory=list)
     completions: list[dict[str, Any]] = field(default_factory=list)
     completion: str = ""
+    line: str = ""
+    """A whole line: a completion is what of it is not typed yet, as a model goes on from what is there."""
     completion_s: float = 0.0
     """How long a completion takes, like an upstream that thinks that long."""
     has_completions: bool = True
@@ -95,9 +97,9 @@ class Gateway:
         except asyncio.CancelledError:
             self.dropped += 1
             raise
-        return web.json_response(
-            {"model": MODEL, "choices": [{"index": 0, "text": self.completion, "finish_reason": "stop"}]}
-        )
+        typed = self.completions[-1]["prompt"].rpartition("\n")[2].lstrip()
+        text = self.line.removeprefix(typed) if self.line else self.completion
+        return web.json_response({"model": MODEL, "choices": [{"index": 0, "text": text, "finish_reason": "stop"}]})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         self._check(request)

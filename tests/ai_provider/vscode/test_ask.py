@@ -194,4 +194,5 @@ async def test_a_binary_file_is_not_sent(ide: Editor, workspace: Workspace, gate
     await ide.page.keyboard.type(" what is in it?")
     await ide.page.keyboard.press("Enter")
     await expect(ide.answer).to_contain_text("data.bin.txt is a binary file and was not sent", timeout=30_000)
+    await expect(ide.answer).to_contain_text("Nothing to see.", timeout=30_000)
     assert "more" not in gateway.last()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -10,15 +11,19 @@ from playwright.async_api import expect
 from tests.ai_provider.vscode.ide import Editor, Workspace
 from tests.ai_provider.vscode.standin import Answer, Gateway
 
+_numbers = itertools.count()
+"""A file of its own for every attempt: what is typed and not saved stays in the editor."""
+
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
 async def test_ghost_text_is_accepted_with_tab(ide: Editor, workspace: Workspace, gateway: Gateway) -> None:
     workspace.write("prices.py", "def total_price(items):\n    return sum(item.price for item in items)\n")
-    workspace.write("weights.py", "def total_weight(items):\n    \n")
+    name = f"weights{next(_numbers)}.py"
+    workspace.write(name, "def total_weight(items):\n    \n")
     gateway.completion = "eturn sum(item.weight for item in items)"
     await ide.open("prices.py")
-    await ide.open("weights.py")
+    await ide.open(name)
     await ide.page.keyboard.press("Control+End")
     await ide.page.keyboard.press("ArrowUp")
     await ide.page.keyboard.press("End")
@@ -35,6 +40,20 @@ async def test_ghost_text_is_accepted_with_tab(ide: Editor, workspace: Workspace
     await ide.page.keyboard.press("Tab")
     await expect(ide.text).to_contain_text("return sum(item.weight for item in items)")
     await expect(ide.ghost).to_have_count(0)
+
+
+@pytest.mark.parametrize("upstream_s", [0.0, 0.5], ids=["before", "after"])
+async def test_ghost_text_comes_before_or_after_the_list_of_words(
+    ide: Editor, workspace: Workspace, gateway: Gateway, upstream_s: float
+) -> None:
+    name = f"letters{next(_numbers)}.rb"
+    workspace.write(name, "letter.sincerely\n\n")
+    gateway.line = "sincerely(with: all_my_heart)"
+    gateway.completion_s = upstream_s
+    await ide.open(name)
+    await ide.page.keyboard.press("Control+End")
+    await ide.page.keyboard.type("sin")
+    await expect(ide.ghost.filter(has_text="all_my_heart")).to_be_visible()
 
 
 async def test_nothing_is_completed_in_the_chat_box_or_in_a_secret_file(
