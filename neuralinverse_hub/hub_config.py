@@ -16,20 +16,23 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Mapping
-from importlib import import_module
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from traitlets.config import Config
+from traitlets.config import Config, Configurable
+from traitlets.utils.importstring import import_item
 
-from neuralinverse_hub import wire
+from neuralinverse_hub import hub_gitea, hub_regions, wire
 from neuralinverse_hub.local.handover import ENV_HANDOVER, Handover
 from neuralinverse_hub.local.ports import free_port
-from neuralinverse_hub.settings import NeuralInverseHub, check_names
+from neuralinverse_hub.settings import NeuralInverseHub, SettingError, check_names
 
-__all__ = ["configure"]
+__all__ = ["ENV_SYNC_SECRET", "configure"]
+
+ENV_SYNC_SECRET = "NEURALINVERSE_SYNC_SECRET"
+"""What people's own keys are derived from, where the hub keeps no files; else a file of its own holds it."""
 
 
 def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
@@ -37,9 +40,12 @@ def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
 
     One-machine mode is chosen by the path of ``up``'s handover file in ``environ``.
 
-    Raises `neuralinverse_hub.settings.UnknownSetting` for a misspelt setting of ours.
+    Raises:
+        neuralinverse_hub.settings.SettingError: a setting of ours is missing or wrong, or one, of ours or of JupyterHub's,
+            is misspelt.
+        neuralinverse_hub.githost.errors.ProvisioningError: people are to log in with Gitea, and it does not have the hub.
     """
-    check_names(c, _sections())
+    check_names(c, _sections(c))
     handover = Handover.read(Path(environ[ENV_HANDOVER])) if ENV_HANDOVER in environ else None
     if handover:
         _one_machine(c, handover)
@@ -47,12 +53,22 @@ def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
     hub_url = _reachable(settings.hub_url or c.JupyterHub.get("bind_url", ""))
     marker = {wire.ENV_DATA_DIR: handover.data_dir} if handover else {}
 
-    services = [_gateway(environ, marker)]
-    if settings.git_host == "embedded":
-        services.append(_git_host(settings, marker))
-    c.JupyterHub.services = [*c.JupyterHub.get("services", []), *services]
-    _grant(c, [service["name"] for service in services])
-    _workspaces(c, settings, hub_url, marker)
+    regions = hub_regions.of(settings, environ)
+    place = regions.environment if regions else {}
+    ours = [_gateway({**environ, **place}, marker)]
+    if settings.git_host == "embedded" and (regions is None or regions.serves_git):
+        ours.append(_git_host(settings, {**marker, **place}))
+    services = _completed(c.JupyterHub.get("services", []), ours)
+    c.JupyterHub.services = list(services.values())
+    base_url = str(c.JupyterHub.get("base_url", "/"))
+    addresses = {each["name"]: _address(services[each["name"]], hub_url, base_url) for each in ours}
+    if regions and settings.git_host == "embedded":
+        addresses[wire.GIT_SERVICE] = regions.catalogue.git
+    _grant(c, list(addresses))
+    _workspaces(c, settings, addresses, environ.get(ENV_SYNC_SECRET, ""), marker)
+    if regions:
+        hub_regions.join(c, settings, regions, hub_url, addresses)
+    hub_gitea.join(c, settings, environ)
 
 
 def _reachable(url: str) -> str:
@@ -63,13 +79,46 @@ def _reachable(url: str) -> str:
     return urlunsplit(parts).rstrip("/")
 
 
-def _sections() -> list[type]:
-    """The classes whose settings are checked; a hub has the spawner's libraries only for the spawner it uses."""
-    sections: list[type] = [NeuralInverseHub]
-    for module, name in (("spawner.local", "LocalWorkspaceSpawner"), ("spawner.kube", "NeuralInverseSpawner")):
-        with contextlib.suppress(ModuleNotFoundError):
-            sections.append(getattr(import_module(module), name))
-    return sections
+def _sections(c: Config) -> list[type[Configurable]]:
+    """The classes whose settings are checked: ours, all that JupyterHub finds installed, and those that ``c`` chooses."""
+    from jupyterhub.app import JupyterHub
+
+    sections: list[type] = [NeuralInverseHub, JupyterHub, *JupyterHub().classes]
+    for choice in ("spawner_class", "authenticator_class", "proxy_class"):
+        chosen = c.JupyterHub.get(choice, JupyterHub.class_traits()[choice].default_value)
+        if not isinstance(chosen, type):
+            # The name of an entry point is among the classes above; a wrong one stops the hub in its own words.
+            with contextlib.suppress(Exception):
+                chosen = import_item(chosen)
+        if isinstance(chosen, type):
+            sections.append(chosen)
+    return [part for each in sections for part in each.__mro__ if issubclass(part, Configurable)]
+
+
+def _completed(configured: Iterable[dict[str, Any]], ours: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """All services by name, ours completed.
+
+    One of ours that is configured already runs elsewhere, in the chart in pods of its own: it keeps its address and its
+    token, and the hub does not start it. The Git host is taken off the list where it is not used.
+    """
+    services = {str(each["name"]): each for each in configured}
+    wanted = {str(each["name"]): each for each in ours}
+    for name, service in wanted.items():
+        theirs = services.get(name)
+        if theirs is None:
+            services[name] = service
+        else:
+            started = ("url", "command", "environment")
+            services[name] = {**{key: value for key, value in service.items() if key not in started}, **theirs}
+    if wire.GIT_SERVICE not in wanted:
+        services.pop(wire.GIT_SERVICE, None)
+    return services
+
+
+def _address(service: Mapping[str, Any], hub_url: str, base_url: str) -> str:
+    """Where workspaces reach ``service``: through the hub's proxy, or directly when it runs elsewhere."""
+    path = f"services/{service['name']}"
+    return f"{hub_url}/{path}" if "command" in service else f"{service['url'].rstrip('/')}{base_url}{path}"
 
 
 def _one_machine(c: Config, handover: Handover) -> None:
@@ -101,8 +150,15 @@ def _one_machine(c: Config, handover: Handover) -> None:
 
 def _gateway(environ: Mapping[str, str], marker: Mapping[str, str]) -> dict[str, Any]:
     upstreams = {name: value for name, value in environ.items() if name.startswith(wire.UPSTREAM_ENVIRONMENT)}
-    table = {name: environ[name] for name in ("NEURALINVERSE_GATEWAY_TABLE",) if name in environ}
-    environment = {**upstreams, **table, **_network(environ), **marker}
+    named = (
+        "NEURALINVERSE_GATEWAY_TABLE",
+        wire.ENV_REGION,
+        wire.ENV_REGION_ORDER,
+        wire.ENV_RESIDENCY,
+        wire.ENV_REGIONS,
+    )
+    own = {name: environ[name] for name in named if name in environ}
+    environment = {**upstreams, **own, **_network(environ), **marker}
     return {
         **_managed(wire.GATEWAY_SERVICE, "neuralinverse_hub.gateway", environment),
         # Its page for operators asks the hub who looks, and whether that is an admin.
@@ -133,13 +189,20 @@ def _network(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in wire.NETWORK_ENVIRONMENT if name in environ}
 
 
-def _secret(path: Path) -> Path:
-    """``path``, holding 32 random bytes in hexadecimal that only its owner can read; made when it is not there."""
+def _secret(path: Path, given: str) -> Path:
+    """``path``, holding ``given``, or else 32 random bytes in hexadecimal; only its owner can read it.
+
+    What is there already stays. Raises `SettingError` when that is not what was given.
+    """
     try:
         with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(secrets.token_hex(32))
+            file.write(given or secrets.token_hex(32))
     except FileExistsError:
-        pass
+        if given and path.read_text() != given:
+            raise SettingError(
+                f"{ENV_SYNC_SECRET} is not the secret that {path} holds, and what people's private files are encrypted "
+                f"with cannot change. Set it to the content of that file; or remove the file, if those files may be lost."
+            ) from None
     return path
 
 
@@ -160,13 +223,17 @@ def _grant(c: Config, services: list[str]) -> None:
     c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!server", *scopes]
 
 
-def _workspaces(c: Config, settings: NeuralInverseHub, hub_url: str, marker: Mapping[str, str]) -> None:
-    secret = str(_secret(Path(settings.sync_secret_file).absolute())) if settings.git_host == "embedded" else ""
-    for spawner in (c.LocalWorkspaceSpawner, c.NeuralInverseSpawner):
-        spawner.gateway_url = f"{hub_url}/services/{wire.GATEWAY_SERVICE}/v1"
-        if settings.git_host == "embedded":
-            spawner.git_url = f"{hub_url}/services/{wire.GIT_SERVICE}"
-            spawner.sync_secret_file = secret
+def _workspaces(
+    c: Config, settings: NeuralInverseHub, addresses: Mapping[str, str], secret: str, marker: Mapping[str, str]
+) -> None:
+    kept = settings.git_host != "none"
+    secret_file = str(_secret(Path(settings.sync_secret_file).absolute(), secret)) if kept else ""
+    for spawner in (c.LocalWorkspaceSpawner, c.NeuralInverseDockerSpawner, c.NeuralInverseSpawner):
+        spawner.gateway_url = f"{addresses[wire.GATEWAY_SERVICE]}/v1"
+        if kept:
+            spawner.sync_secret_file = secret_file
+        if wire.GIT_SERVICE in addresses:
+            spawner.git_url = addresses[wire.GIT_SERVICE]
     local = c.LocalWorkspaceSpawner
     local.environment = {**local.get("environment", {}), **marker}
     # A first start on a busy laptop imports JupyterLab from a cold disk.

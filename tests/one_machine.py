@@ -95,12 +95,16 @@ class OneMachine:
         state = str(self.home(user) / ".neuralinverse")
         found = []
         for process in psutil.process_iter():
+            # Others end while we look: what is asked of a process is asked at once.
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(wire.ENV_STATE) == state:
-                    found.append(process)
-        return sorted(found, key=lambda process: "neuralinverse_hub.workspace" not in process.cmdline())
+                    found.append(("neuralinverse_hub.workspace" not in process.cmdline(), process))
+        return [process for _, process in sorted(found, key=lambda each: each[0])]
 
     def environment(self, user: str | None = None) -> dict[str, str]:
         """What a terminal in the person's workspace has in its environment."""
-        server = next(p for p in self.processes(user) if "jupyterhub.singleuser" in " ".join(p.cmdline()))
-        return server.environ()
+        for process in self.processes(user):
+            with contextlib.suppress(psutil.Error):
+                if "jupyterhub.singleuser" in " ".join(process.cmdline()):
+                    return process.environ()
+        raise AssertionError(f"no server of {user or self.user} runs")

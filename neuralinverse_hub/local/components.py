@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 
@@ -76,6 +77,10 @@ CODE_SERVER: Final = Component(
     size_mb=700,
     source=CodeServer("4.139.1"),
 )
+CODE_SERVER_ENTRY: Final = Path("node_modules/code-server/out/node/entry.js")
+EXTENSION_PLACE: Final = Path("node_modules/code-server/lib/vscode/extensions/neuralinverse")
+"""Where our extension stands among the built-in ones. Both paths start at the component's folder."""
+
 PROXY: Final = Component(
     name="configurable-http-proxy",
     version="5.3.0",

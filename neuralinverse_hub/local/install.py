@@ -25,8 +25,6 @@ Part = Literal["code-server", "proxy", "model"]
 ALL: Final[tuple[Part, ...]] = ("code-server", "proxy", "model")
 WITHOUT_MODEL: Final[tuple[Part, ...]] = ("code-server", "proxy")
 
-CODE_SERVER_ENTRY: Final = Path("node_modules/code-server/out/node/entry.js")
-EXTENSION_PLACE: Final = Path("node_modules/code-server/lib/vscode/extensions/neuralinverse")
 EXTENSION_BUILD_MB: Final = 150
 """What the tools that build the extension take while they are there."""
 
@@ -97,7 +95,7 @@ class _Installation:
         proxy_script = self._path(components.PROXY) / "node_modules/configurable-http-proxy/bin/configurable-http-proxy"
         return Installed(
             node=self._node.binary,
-            code_server_entry=self._store.root / code_server / CODE_SERVER_ENTRY if code_server else None,
+            code_server_entry=self._store.root / code_server / components.CODE_SERVER_ENTRY if code_server else None,
             proxy_command=(binary, str(proxy_script)) if proxy else None,
             model_server_command=self._model_command(binary, *model) if model else None,
             notices=tuple(self._notices),
@@ -193,7 +191,7 @@ class _Installation:
             with self._store.stage(folder) as partial:
                 # Links: a changed extension costs neither a download nor a second copy of VS Code.
                 store.link_tree(self._path(components.CODE_SERVER), partial)
-                store.link_tree(built, partial / EXTENSION_PLACE)
+                store.link_tree(built, partial / components.EXTENSION_PLACE)
 
     def _ensure_extension(self, wanted: extension.Extension) -> Path:
         folder = f"vscode-extension-{wanted.key}"

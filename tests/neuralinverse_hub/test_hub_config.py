@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from traitlets.config import Config
 
-from neuralinverse_hub.hub_config import configure
+from neuralinverse_hub.hub_config import ENV_SYNC_SECRET, configure
 from neuralinverse_hub.local.handover import ENV_HANDOVER, Handover
+from neuralinverse_hub.settings import SettingError, UnknownSetting
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +124,93 @@ def test_the_secret_behind_peoples_keys_is_made_once_and_private(tmp_path: Path)
     configure(Config(), one_machine(tmp_path))
     assert file.read_text() == before
     assert len(before) == 64
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "near"),
+    [
+        ("JupyterHub", "admin_acess", "admin_access"),
+        ("KubeSpawner", "imge", "image"),
+        ("NeuralInverseSpawner", "sizse", "sizes"),
+        ("Authenticator", "alow_all", "allow_all"),
+        ("SharedPasswordAuthenticator", "user_pasword", "user_password"),
+    ],
+)
+def test_a_misspelt_setting_of_the_hubs_own_classes_is_refused_too(section: str, name: str, near: str) -> None:
+    c = Config()
+    c[section][name] = "x"
+    with pytest.raises(UnknownSetting, match=rf"c\.{section}\.{name} does not exist; did you mean '{near}'"):
+        configure(c, {})
+
+
+def test_a_misspelt_spawner_section_is_refused() -> None:
+    c = Config()
+    c.NeuralInversSpawner.sizes = {}
+    with pytest.raises(UnknownSetting, match="did you mean 'NeuralInverseSpawner'"):
+        configure(c, {})
+
+
+def chart() -> Config:
+    """What the chart's own configuration has put together when it calls ``configure``."""
+    c = Config()
+    c.JupyterHub.spawner_class = "neuralinverse"
+    c.JupyterHub.services = [
+        {"name": "ai-gateway", "url": "http://ai-gateway:8080", "api_token": "of-the-gateway"},
+        {"name": "git", "url": "http://git:8080/", "api_token": "of-the-git-host"},
+    ]
+    c.NeuralInverseHub.hub_url = "http://proxy-public"
+    return c
+
+
+def test_a_service_that_runs_elsewhere_is_not_started_and_keeps_its_address_and_token() -> None:
+    c = chart()
+    configure(c, {"AZURE_AI_API_KEY": SECRET})
+    services = {service["name"]: service for service in c.JupyterHub.services}
+    assert "command" not in services["ai-gateway"]
+    assert services["ai-gateway"]["url"] == "http://ai-gateway:8080"
+    assert services["ai-gateway"]["api_token"] == "of-the-gateway"
+    assert "admin-ui" in services["ai-gateway"]["oauth_client_allowed_scopes"]
+    assert SECRET not in repr(c)
+
+
+def test_workspaces_reach_a_service_that_runs_elsewhere_without_a_way_round_the_proxy() -> None:
+    c = chart()
+    c.JupyterHub.base_url = "/lab/"
+    configure(c, {})
+    assert c.NeuralInverseSpawner.gateway_url == "http://ai-gateway:8080/lab/services/ai-gateway/v1"
+    assert c.NeuralInverseSpawner.git_url == "http://git:8080/lab/services/git"
+
+
+def test_a_git_host_that_is_not_used_is_no_service_of_the_hub() -> None:
+    c = chart()
+    c.NeuralInverseHub.git_host = "none"
+    configure(c, {})
+    assert [service["name"] for service in c.JupyterHub.services] == ["ai-gateway"]
+
+
+def test_the_secret_behind_peoples_keys_may_come_with_the_environment_and_cannot_change(tmp_path: Path) -> None:
+    configure(chart(), {ENV_SYNC_SECRET: "from-the-cluster"})
+    assert (tmp_path / "sync_secret").read_text() == "from-the-cluster"
+    configure(chart(), {ENV_SYNC_SECRET: "from-the-cluster"})
+    with pytest.raises(SettingError, match="cannot change"):
+        configure(chart(), {ENV_SYNC_SECRET: "another"})
+
+
+@pytest.mark.parametrize(("region", "runs_git"), [("us", True), ("europe", False)])
+def test_of_several_hubs_only_the_one_of_the_shared_git_host_runs_it(
+    tmp_path: Path, region: str, runs_git: bool
+) -> None:
+    git = "https://us.example.org/services/git"
+    mirror = "https://eu.example.org/services/git"
+    rows = {
+        "us": {"hub": "https://us.example.org"},
+        "europe": {"hub": "https://eu.example.org", "git_mirror": mirror},
+    }
+    (tmp_path / "regions.json").write_text(json.dumps({"git": git, "regions": rows}))
+    c = Config()
+    c.NeuralInverseHub.regions_file = str(tmp_path / "regions.json")
+    c.NeuralInverseHub.region = region
+    configure(c, {})
+    started = {each["name"] for each in c.JupyterHub.services if "command" in each}
+    assert ("git" in started) is runs_git
+    assert c.LocalWorkspaceSpawner.git_url == git
