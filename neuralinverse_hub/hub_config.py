@@ -24,7 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 from traitlets.config import Config, Configurable
 from traitlets.utils.importstring import import_item
 
-from neuralinverse_hub import hub_gitea, hub_regions, wire
+from neuralinverse_hub import hub_economics, hub_gitea, hub_regions, wire
 from neuralinverse_hub.local.handover import ENV_HANDOVER, Handover
 from neuralinverse_hub.local.ports import free_port
 from neuralinverse_hub.settings import NeuralInverseHub, SettingError, check_names
@@ -58,13 +58,18 @@ def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
     ours = [_gateway({**environ, **place}, marker)]
     if settings.git_host == "embedded" and (regions is None or regions.serves_git):
         ours.append(_git_host(settings, {**marker, **place}))
-    services = _completed(c.JupyterHub.get("services", []), ours)
-    c.JupyterHub.services = list(services.values())
+    folder = handover.data_dir if handover else str(Path.cwd())
+    economics = _economics(settings, {**environ, **place}, folder, marker)
+    services = _completed(c.JupyterHub.get("services", []), [*ours, economics])
     base_url = str(c.JupyterHub.get("base_url", "/"))
+    ledger = hub_economics.reached(services[wire.ECONOMICS_SERVICE], base_url)
+    services[wire.GATEWAY_SERVICE] = hub_economics.recording(services[wire.GATEWAY_SERVICE], ledger, folder)
+    c.JupyterHub.services = list(services.values())
     addresses = {each["name"]: _address(services[each["name"]], hub_url, base_url) for each in ours}
     if regions and settings.git_host == "embedded":
         addresses[wire.GIT_SERVICE] = regions.catalogue.git
     _grant(c, list(addresses))
+    hub_economics.join(c, environ, ledger, folder)
     _workspaces(c, settings, addresses, environ.get(ENV_SYNC_SECRET, ""), marker)
     if regions:
         hub_regions.join(c, settings, regions, hub_url, addresses)
@@ -132,6 +137,9 @@ def _one_machine(c: Config, handover: Handover) -> None:
     c.SharedPasswordAuthenticator.user_password = Path(handover.password_file).read_text().strip()
     # Who has the team's password may come in under any name; everyone gets a workspace of their own.
     c.Authenticator.allow_all = True
+    # Whoever runs it reads this file, and comes in as "admin" to see what only operators may see.
+    c.Authenticator.admin_users = {"admin"}
+    c.SharedPasswordAuthenticator.admin_password = _secret(Path(handover.data_dir) / "admin_password", "").read_text()
     hub.db_url = f"sqlite:///{handover.data_dir}/jupyterhub.sqlite"
     hub.cookie_secret_file = f"{handover.data_dir}/jupyterhub_cookie_secret"
     hub.cleanup_servers = True
@@ -170,6 +178,20 @@ def _gateway(environ: Mapping[str, str], marker: Mapping[str, str]) -> dict[str,
 def _git_host(settings: NeuralInverseHub, marker: Mapping[str, str]) -> dict[str, Any]:
     root = str(Path(settings.git_root).absolute())
     return _managed(wire.GIT_SERVICE, "neuralinverse_hub.githost", {"NEURALINVERSE_GIT_ROOT": root, **marker})
+
+
+def _economics(
+    settings: NeuralInverseHub, environ: Mapping[str, str], folder: str, marker: Mapping[str, str]
+) -> dict[str, Any]:
+    secret = environ.get(wire.ENV_LEDGER_SECRET, "")
+    if not secret and os.access(folder, os.W_OK):
+        secret = _secret(Path(folder) / "economics_secret", "").read_text()
+    own = hub_economics.service(settings, environ, secret, folder)
+    return {
+        **_managed(wire.ECONOMICS_SERVICE, "neuralinverse_hub.economics", {}),
+        **own,
+        "environment": {**own["environment"], **marker},
+    }
 
 
 def _managed(name: str, module: str, environment: Mapping[str, str]) -> dict[str, Any]:

@@ -99,6 +99,23 @@ class NeuralInverseHub(Configurable):
         help="Name of this hub's region in the catalogue. Empty: the value of the variable ``NEURALINVERSE_REGION``.",
     ).tag(config=True)
 
+    ledger_url = Unicode(
+        "",
+        help="""
+        Database of the economics, as SQLAlchemy writes it, e.g. ``postgresql+psycopg://…``. Empty: the value of the variable
+        ``NEURALINVERSE_LEDGER``, where one with a password belongs; when that is not set either, ``economics.sqlite`` in the
+        hub's working folder.
+        """,
+    ).tag(config=True)
+
+    prices_file = Unicode(
+        "",
+        help="""
+        Path of the operator's price list (docs/economics.md); it is read again when it changes. Empty: the value of the
+        variable ``NEURALINVERSE_PRICES``; when that is not set either, the shipped list.
+        """,
+    ).tag(config=True)
+
     hub_url = Unicode(
         "",
         help="""

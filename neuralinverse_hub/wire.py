@@ -83,6 +83,18 @@ NETWORK_ENVIRONMENT: Final = (
 ENV_LEDGER_URL: Final = "NEURALINVERSE_LEDGER_URL"
 """URL of the economics service's ``USAGE_RECORDS``. The bearer is the gateway's own ``JUPYTERHUB_API_TOKEN``."""
 
+# -- environment of the economics service: hub_config writes it --------------------------------------------------------
+
+ENV_LEDGER: Final = "NEURALINVERSE_LEDGER"
+"""The ledger's database, as SQLAlchemy writes it: ``sqlite:////srv/economics.sqlite``, ``postgresql+psycopg://…``. May hold
+a password."""
+
+ENV_LEDGER_SECRET: Final = "NEURALINVERSE_LEDGER_SECRET"
+"""What pseudonyms in the ledger are made with; always the same for one database. Unset: names stay names."""
+
+ENV_PRICES: Final = "NEURALINVERSE_PRICES"
+"""Path of the operator's price list. Unset: the shipped one."""
+
 # -- environment of a workspace: the spawner writes it; agent, sync and ai_provider read it ---------------------------
 
 ENV_GATEWAY_URL: Final = "NEURALINVERSE_GATEWAY_URL"

@@ -11,12 +11,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from neuralinverse_hub.wire import ENV_LEDGER
+
 if TYPE_CHECKING:
     from neuralinverse_hub.economics.report import Amounts, Report
 
 __all__ = ["arguments", "in_json", "run"]
 
-ENV_LEDGER: Final = "NEURALINVERSE_LEDGER"
 _COMPONENTS: Final = ("revenue", "ai", "storage", "network", "services", "machine", "cost", "margin")
 
 

@@ -233,8 +233,9 @@ class Ledger:
         connection.execute(table.update().where(here).values(asdict(merged(known, stint))))
         return False
 
-    def reconcile(self, running: Sequence[Stint], now: int) -> Taken:
-        """Take what the hub says is running now, all of it: what the ledger thinks runs and the hub does not has ended.
+    def reconcile(self, running: Sequence[Stint], now: int, region: str = "") -> Taken:
+        """Take what the hub of ``region`` says is running now, all of it: what the ledger thinks runs there and the hub
+        does not has ended.
 
         When it ended nobody saw; until somebody says so it counts until it was last seen.
         """
@@ -246,7 +247,11 @@ class Ledger:
                 taken.new += is_new
                 taken.known += not is_new
             table = schema.stint
-            for row in connection.execute(sa.select(table).where(table.c.ended.is_(None))).mappings().all():
+            for row in (
+                connection.execute(sa.select(table).where(table.c.ended.is_(None), table.c.region.in_({"", region})))
+                .mappings()
+                .all()
+            ):
                 stint = Stint(**row)
                 # One that began while the hub was being asked is not in its answer yet.
                 if stint.key not in keys and stint.started < now - 60 * 10**6:

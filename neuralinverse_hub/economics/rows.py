@@ -9,7 +9,7 @@ from neuralinverse_hub.economics.ledger import Ledger
 from neuralinverse_hub.economics.report import Rows
 from neuralinverse_hub.economics.stints import HOUR, Stint
 
-__all__ = ["of_period", "used"]
+__all__ = ["first", "of_period", "used"]
 
 
 def used(ledger: Ledger) -> tuple[set[str], set[str]]:
@@ -19,6 +19,15 @@ def used(ledger: Ledger) -> tuple[set[str], set[str]]:
         models = connection.scalars(sa.select(hours.c.model).where(hours.c.unpriced_requests > 0).distinct())
         sizes = connection.scalars(sa.select(schema.stint.c.size).distinct())
         return set(models), set(sizes)
+
+
+def first(ledger: Ledger) -> int | None:
+    """When the ledger's first record is of, in microseconds of Unix time; None: it has none."""
+    with ledger.reading() as connection:
+        hour = connection.scalar(sa.select(sa.func.min(schema.usage_hour.c.hour)))
+        started = connection.scalar(sa.select(sa.func.min(schema.stint.c.started)))
+        at = connection.scalar(sa.select(sa.func.min(schema.volume.c.at)))
+    return min((each for each in (hour and hour * HOUR, started, at) if each is not None), default=None)
 
 
 def of_period(ledger: Ledger, begin: int, end: int, now: int) -> Rows:
@@ -34,8 +43,18 @@ def of_period(ledger: Ledger, begin: int, end: int, now: int) -> Rows:
 
     volume_hour = volumes.c.at // HOUR
     where = (volumes.c.person, volumes.c.workspace, volumes.c.region)
+    later = stints.alias()
+    # Whose workspace was started again before the period was over by then, whatever else is known of its end.
+    restarted = sa.exists().where(
+        later.c.person == stints.c.person,
+        later.c.workspace == stints.c.workspace,
+        later.c.started > stints.c.started,
+        later.c.started <= begin,
+    )
     overlapping = sa.select(stints).where(
-        stints.c.started < end, sa.or_(stints.c.ended.is_(None), stints.c.ended > begin, stints.c.started >= begin)
+        stints.c.started < end,
+        sa.or_(stints.c.ended.is_(None), stints.c.ended > begin, stints.c.started >= begin),
+        ~restarted,
     )
     with ledger.reading() as connection:
         return Rows(

@@ -38,18 +38,21 @@ class Stint:
 def merged(one: Stint, other: Stint) -> Stint:
     """What two reports of the same stint say together, in whichever order they came, and how often.
 
-    An end that somebody saw beats one that was only inferred; of two inferred ones, as of two seen ones, the later.
+    An end that somebody saw beats one that was only inferred; of two inferred ones, as of two seen ones, the later. Who
+    was seen running after an inferred end runs.
     """
-    best = max(
-        one, other, key=lambda each: (each.ended is not None, each.exact and each.ended is not None, each.ended or 0)
-    )
+    seen = max(one.seen, other.seen)
+    ends = [(each.exact, each.ended) for each in (one, other) if each.ended is not None]
+    exact, ended = max(ends, default=(True, None))
+    if ended is not None and not exact and ended < seen:
+        exact, ended = True, None
     return replace(
         one,
         size=max(one.size, other.size),
         region=max(one.region, other.region),
-        ended=best.ended,
-        exact=best.exact,
-        seen=max(one.seen, other.seen),
+        ended=ended,
+        exact=exact,
+        seen=seen,
     )
 
 

@@ -86,7 +86,13 @@ def test_a_user_role_of_the_operator_is_kept_and_extended(tmp_path: Path) -> Non
         "access:services!service=git",
     ]
     assert "culler" in roles
-    assert [service["name"] for service in c.JupyterHub.services] == ["culler", "ai-gateway", "git"]
+    assert [service["name"] for service in c.JupyterHub.services] == [
+        "culler",
+        "ai-gateway",
+        "git",
+        "economics",
+        "workspace-hours",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +115,7 @@ def test_without_a_git_host_there_is_no_service_and_no_url() -> None:
     c = Config()
     c.NeuralInverseHub.git_host = "none"
     configure(c, {})
-    assert [service["name"] for service in c.JupyterHub.services] == ["ai-gateway"]
+    assert [service["name"] for service in c.JupyterHub.services] == ["ai-gateway", "economics", "workspace-hours"]
     assert "git_url" not in c.LocalWorkspaceSpawner
 
 
@@ -185,7 +191,7 @@ def test_a_git_host_that_is_not_used_is_no_service_of_the_hub() -> None:
     c = chart()
     c.NeuralInverseHub.git_host = "none"
     configure(c, {})
-    assert [service["name"] for service in c.JupyterHub.services] == ["ai-gateway"]
+    assert [service["name"] for service in c.JupyterHub.services] == ["ai-gateway", "economics", "workspace-hours"]
 
 
 def test_the_secret_behind_peoples_keys_may_come_with_the_environment_and_cannot_change(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from neuralinverse_hub import wire
 from neuralinverse_hub.economics import schema
 from neuralinverse_hub.economics.errors import LedgerAway
 from neuralinverse_hub.economics.ledger import ANONYMOUS, Ledger, micros
-from neuralinverse_hub.economics.stints import Stint
+from neuralinverse_hub.economics.stints import HOUR, Stint
 from tests.neuralinverse_hub.economics.records import NOON, compute, usage
 
 Opener = Callable[[], Ledger]
@@ -165,8 +165,10 @@ def test_what_the_hub_does_not_run_any_more_ended_when_it_was_last_seen(ledger: 
     began, seen, later = micros(NOON), micros(NOON + timedelta(minutes=20)), micros(NOON + timedelta(minutes=50))
     running = Stint("ada", "default", began, "medium", "eastus", None, True, seen)
     ledger.reconcile([running], seen)
-    # The hub is away, comes back, and knows nothing of it.
-    ledger.reconcile([], later)
+    # The hub is away, comes back, and knows nothing of it. What other regions' hubs know is their own affair.
+    ledger.reconcile([], later, "westeurope")
+    assert rows(ledger, schema.stint)[0]["ended"] is None
+    ledger.reconcile([], later, "eastus")
     (row,) = rows(ledger, schema.stint)
     assert (row["ended"], row["exact"]) == (seen, False)
     # Its own record of the end arrives after all.
@@ -174,6 +176,17 @@ def test_what_the_hub_does_not_run_any_more_ended_when_it_was_last_seen(ledger: 
     ledger.add_compute([compute(ended=end)])
     (row,) = rows(ledger, schema.stint)
     assert (row["ended"], row["exact"]) == (micros(end), True)
+
+
+def test_what_the_hub_runs_after_all_has_not_ended(ledger: Ledger) -> None:
+    began = micros(NOON)
+    running = Stint("ada", "default", began, "medium", "eastus", None, True, began)
+    ledger.reconcile([running], began)
+    # Just restarted, the hub has not looked after everybody's workspace yet.
+    ledger.reconcile([], began + HOUR, "eastus")
+    assert rows(ledger, schema.stint)[0]["ended"] == began
+    ledger.reconcile([replace(running, seen=began + 2 * HOUR)], began + 2 * HOUR, "eastus")
+    assert rows(ledger, schema.stint)[0]["ended"] is None
 
 
 def test_an_end_before_its_start_is_kept_as_no_time_at_all(ledger: Ledger) -> None:

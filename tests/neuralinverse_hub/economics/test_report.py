@@ -62,6 +62,15 @@ def test_the_table_that_the_product_began_with(ledger: Ledger) -> None:
     assert total.share(total.ai) == Decimal("0.10") / Decimal("0.96")
 
 
+def test_what_was_left_open_in_an_earlier_month_ended_with_the_next_start(ledger: Ledger) -> None:
+    august = NOON - timedelta(days=40)
+    ledger.add_compute([compute(august), compute(august + timedelta(days=1), august + timedelta(days=1, hours=2))])
+    assert october(ledger).total.time == 0
+    # What nobody started again still runs.
+    ledger.add_compute([compute(NOON, workspace="thesis")])
+    assert october(ledger).total.time == NOVEMBER - micros(NOON)
+
+
 def test_an_hour_breaks_even_where_ai_takes_what_the_rest_leaves(ledger: Ledger) -> None:
     fill_with_the_seeds_hour(ledger)
     even = october(ledger).break_even

@@ -21,7 +21,12 @@ def stint(started: int = 0, ended: int | None = None, exact: bool = True, seen: 
 
 
 REPORTS = st.lists(
-    st.builds(stint, ended=st.none() | st.integers(0, 100), exact=st.booleans(), seen=st.integers(0, 100)),
+    st.one_of(
+        st.builds(stint, seen=st.integers(0, 100)),
+        st.builds(stint, ended=st.integers(0, 100), seen=st.integers(0, 100)),
+        # Who infers an end says with it when it was last seen.
+        st.integers(0, 100).map(lambda at: stint(ended=at, exact=False, seen=at)),
+    ),
     min_size=1,
     max_size=6,
 )
@@ -40,6 +45,11 @@ def test_an_end_that_was_seen_beats_one_that_was_inferred() -> None:
     assert merged(stint(ended=90, exact=False), stint(ended=60)).ended == 60
     assert merged(stint(ended=60), stint(ended=90, exact=False)).ended == 60
     assert merged(stint(ended=50, exact=False), stint(ended=70, exact=False)).ended == 70
+
+
+def test_who_is_seen_after_an_inferred_end_runs() -> None:
+    assert merged(stint(ended=50, exact=False, seen=50), stint(seen=60)).ended is None
+    assert merged(stint(seen=40), stint(ended=50, exact=False, seen=50)).ended == 50
 
 
 @given(st.integers(0, 10 * HOUR), st.integers(0, 10 * HOUR), st.integers(0, 10 * HOUR))
