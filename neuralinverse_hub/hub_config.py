@@ -69,7 +69,8 @@ def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
     if regions and settings.git_host == "embedded":
         addresses[wire.GIT_SERVICE] = regions.catalogue.git
     _grant(c, list(addresses))
-    hub_economics.join(c, environ, ledger, folder)
+    # One machine has no sizes to choose from; its hours count as those of the size that the price list begins with.
+    hub_economics.join(c, {**environ, **place}, ledger, folder, "medium" if handover else "")
     _workspaces(c, settings, addresses, environ.get(ENV_SYNC_SECRET, ""), marker)
     if regions:
         hub_regions.join(c, settings, regions, hub_url, addresses)

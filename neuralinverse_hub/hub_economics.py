@@ -10,7 +10,6 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,12 @@ from traitlets.config import Config
 from neuralinverse_hub import wire
 from neuralinverse_hub.settings import NeuralInverseHub
 
-__all__ = ["Records", "join", "reached", "recording", "service"]
+__all__ = ["join", "reached", "recording", "service"]
 
 log = logging.getLogger(__name__)
 
 ENV_SERVICE_TOKEN = "NEURALINVERSE_COMPUTE_TOKEN"
 """The hub's own token for the ledger, where the ledger's service runs elsewhere. Unset: a new one at each start."""
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """Where the hub hands in its records, and as whom."""
-
-    url: str
-    folder: str
-    """Where they wait until the ledger has them."""
-    token: str = field(repr=False)
 
 
 def service(settings: NeuralInverseHub, environ: Mapping[str, str], secret: str, folder: str) -> dict[str, Any]:
@@ -76,8 +65,15 @@ def recording(gateway: Mapping[str, Any], ledger: str, folder: str) -> dict[str,
     }
 
 
-def join(c: Config, environ: Mapping[str, str], address: str, folder: str) -> Records:
-    """Let the gateway and the hub itself hand records in, and the service ask the hub what runs."""
+def join(c: Config, environ: Mapping[str, str], address: str, folder: str, size: str) -> None:
+    """Let the gateway and the hub itself hand records in, and the service ask the hub what runs.
+
+    ``size`` is what a workspace counts as where there are no sizes.
+    """
+    # The hub's libraries are not there where only the names of settings are looked at.
+    from neuralinverse_hub.delivery import LedgerClient
+    from spawner.recorder import Recorder
+
     hub = c.JupyterHub
     services = {each["name"]: each for each in hub.services}
     token = environ.get(ENV_SERVICE_TOKEN) or secrets.token_hex(32)
@@ -96,6 +92,10 @@ def join(c: Config, environ: Mapping[str, str], address: str, folder: str) -> Re
             "scopes": [wire.service_scope(wire.ECONOMICS_SERVICE)],
         },
     ]
-    return Records(
-        f"{address}/{wire.COMPUTE_RECORDS}", f"{folder}/compute-records", services[wire.COMPUTE_SERVICE]["api_token"]
+    client = LedgerClient(f"{address}/{wire.COMPUTE_RECORDS}", services[wire.COMPUTE_SERVICE]["api_token"])
+    region = services[wire.ECONOMICS_SERVICE].get("environment", {}).get(wire.ENV_REGION) or environ.get(
+        wire.ENV_REGION, ""
     )
+    recorder = Recorder(Path(folder) / "compute-records", client.deliver, region, size)
+    for spawner in (c.LocalWorkspaceSpawner, c.NeuralInverseDockerSpawner, c.NeuralInverseSpawner):
+        spawner.recorder = recorder

@@ -81,6 +81,11 @@ class Spool(Generic[Record]):
         self._fresh.append(record)
         self._arrived.set()
 
+    async def keep(self, record: Record) -> None:
+        """Take a record that is on disk when this returns. Raises OSError."""
+        await asyncio.to_thread(self._write_segment, [record])
+        self._arrived.set()
+
     async def close(self) -> None:
         """Write down what is left and try to hand it over once."""
         self._stop.set()

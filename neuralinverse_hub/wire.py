@@ -307,6 +307,8 @@ class ComputeRecord:
     """None: it runs."""
     exact: bool = True
     """False: nobody saw it end; ``ended_at`` is when it was last seen running."""
+    generation: int = 0
+    """Of the start, as in ``ENV_GENERATION``; 0: unknown."""
 
 
 @dataclass(frozen=True)

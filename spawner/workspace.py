@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import hmac
+import inspect
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -63,6 +65,7 @@ class WorkspaceMixin(HasTraits):
     handler: Any
     public_url: str
     log: Any
+    orm_spawner: Any
     _ending = False
 
     gateway_url = Unicode(
@@ -80,6 +83,14 @@ class WorkspaceMixin(HasTraits):
         given up when the workspace stops. ``configure(c)`` sets it; a workspace then ignores ``git_url``.
         """,
     ).tag(config=True)
+
+    recorder = AnyValue(
+        None,
+        allow_none=True,
+        help="A `spawner.recorder.Recorder`, told of every start and end. ``configure(c)`` sets it.",
+    ).tag(config=True)
+    _ran_since: datetime | None = None
+    _seen_running = False
 
     sync_secret_file = Unicode(
         "",
@@ -232,11 +243,14 @@ class WorkspaceMixin(HasTraits):
             names = self.user.name, workspace_name(self.name)
             self.generation = await self.generation_source(*names, self.generation, now_ms)
         await self.renew_git_access()
+        self._ran_since, self._seen_running = getattr(self.orm_spawner, "started", None), True
+        await self._record()
         return await super().start()  # type: ignore[misc]  # the spawner's
 
     async def poll(self) -> int | None:
         """None while it runs; one that was started elsewhere since is ended here and counts as ended."""
         code: int | None = await super().poll()  # type: ignore[misc]  # the spawner's
+        self._seen_running = self._seen_running or code is None
         if code is not None or self.is_superseded is None or self._ending:
             return code
         if not await self.is_superseded(self.user.name, workspace_name(self.name), self.generation):
@@ -252,6 +266,22 @@ class WorkspaceMixin(HasTraits):
     async def stop(self, now: bool = False) -> None:
         await super().stop(now=now)  # type: ignore[misc]  # the spawner's
         await self._give_up_git_access()
+
+    async def run_post_stop_hook(self) -> None:
+        # Also after a workspace that ended by itself, which nobody calls stop() for.
+        if self._seen_running:
+            await self._record(datetime.now(UTC))
+        # Else it ended while the hub was down: when, only the ledger's service knows, by when the hub last said it ran.
+        self._ran_since, self._seen_running = None, False
+        result = super().run_post_stop_hook()  # type: ignore[misc]  # the spawner's
+        if inspect.isawaitable(result):
+            await result
+
+    async def _record(self, ended: datetime | None = None) -> None:
+        if self.recorder is not None and self._ran_since is not None:
+            await self.recorder.record(
+                self.user.name, self.name, self._ran_since, ended, self.size_name, self.generation
+            )
 
     async def renew_git_access(self) -> wire.GitAccess | None:
         """A new credential for this start, in place of the one it may have; None where the git host has none of its own.
@@ -287,3 +317,4 @@ class WorkspaceMixin(HasTraits):
         super().load_state(state)  # type: ignore[misc]  # the spawner's
         self.generation = int(state.get("generation", 0))
         self.size_name = str(state.get("size", ""))
+        self._ran_since = getattr(self.orm_spawner, "started", None)

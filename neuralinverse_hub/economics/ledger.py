@@ -412,11 +412,14 @@ def _stint(record: wire.ComputeRecord) -> Stint:
         ended,
         record.exact,
         max(started, ended or 0),
+        record.generation,
     )
+    if type(record.generation) is not int or not 0 <= record.generation < 2**63:
+        raise BadRecord(f"generation is {record.generation!r}; a whole number from 0")
     _check_texts(asdict(stint), schema.stint)
     if ended is not None and ended < started:
         # A clock was set back in between: it ran, and nobody can say for how long.
-        return Stint(*stint.key, record.size, record.region, started, False, started)
+        return replace(stint, ended=started, exact=False, seen=started)
     return stint
 
 

@@ -70,6 +70,8 @@ stint = Table(
     Column("exact", Boolean, nullable=False),
     # When the hub last said that it runs.
     Column("seen", BigInteger, nullable=False),
+    # Of the workspace's start; 0: unknown.
+    Column("generation", BigInteger, nullable=False, server_default="0"),
     Index("stint_started", "started"),
 )
 """One row per stretch of a workspace's running."""

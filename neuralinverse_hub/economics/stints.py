@@ -29,6 +29,8 @@ class Stint:
     exact: bool
     seen: int
     """When somebody last said that it ran."""
+    generation: int = 0
+    """Which start of the workspace it is; 0: unknown."""
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -53,6 +55,7 @@ def merged(one: Stint, other: Stint) -> Stint:
         ended=ended,
         exact=exact,
         seen=seen,
+        generation=max(one.generation, other.generation),
     )
 
 
