@@ -46,7 +46,7 @@ def _month(text: str) -> datetime:
 
 def run(options: argparse.Namespace) -> int:
     """0 when done. Raises `EconomicsError`."""
-    from neuralinverse_hub.economics import export, prices, report, rows
+    from neuralinverse_hub.economics import days, export, prices, report
     from neuralinverse_hub.economics.errors import LedgerAway
     from neuralinverse_hub.economics.ledger import Ledger, micros
 
@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
             return 0
         begin = options.month or datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         end = begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
-        found = rows.of_period(ledger, micros(begin), micros(end), time.time_ns() // 1000)
-        made = report.make(found, prices.read(options.prices))
+        found = days.figures(ledger, prices.read(options.prices), micros(begin), micros(end), time.time_ns() // 1000)
+        made = report.of(found, micros(begin), micros(end))
     finally:
         ledger.close()
     if options.json:
@@ -112,7 +112,7 @@ def _show(report: Report, by: Any, title: str) -> None:
     from neuralinverse_hub.economics.money import show_usd
 
     console = Console()
-    if not report.cells:
+    if not report.figures.places:
         console.print(f"{title}: the ledger has no records.")
     table = Table(title=f"{title}, in USD, by {by}")
     table.add_column(by)

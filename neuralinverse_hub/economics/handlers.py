@@ -9,6 +9,7 @@ from typing import Any
 from tornado import web
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.economics import days
 from neuralinverse_hub.economics.access import AdminHandler, AdminPage, CallbackHandler, Handler, ServiceHandler, page
 from neuralinverse_hub.economics.command import in_json
 from neuralinverse_hub.economics.desk import Desk, now
@@ -17,8 +18,7 @@ from neuralinverse_hub.economics.intake import KINDS, read_lines
 from neuralinverse_hub.economics.ledger import Ledger, Taken
 from neuralinverse_hub.economics.metrics import CONTENT_TYPE
 from neuralinverse_hub.economics.periods import month_of, this_month
-from neuralinverse_hub.economics.report import GROUPS, Report, make
-from neuralinverse_hub.economics.rows import of_period
+from neuralinverse_hub.economics.report import GROUPS, Report, of
 
 __all__ = ["routes"]
 
@@ -127,7 +127,7 @@ class ReportHandler(AdminHandler):
         prices = self.desk.prices.current()
 
         def read(ledger: Ledger) -> Report:
-            return make(of_period(ledger, begin, end, at), prices)
+            return of(days.figures(ledger, prices, begin, end, at), begin, end)
 
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(in_json(await self.desk.book.read(read), by)))

@@ -12,7 +12,8 @@ import contextlib
 import hashlib
 import hmac
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ from neuralinverse_hub import wire
 from neuralinverse_hub.economics import schema
 from neuralinverse_hub.economics.errors import BadRecord, LedgerAway
 from neuralinverse_hub.economics.money import LARGEST_PICO, to_pico
-from neuralinverse_hub.economics.stints import Stint, merged
+from neuralinverse_hub.economics.stints import DAY, Stint, merged
 
 __all__ = ["Ledger", "Taken", "micros", "moment"]
 
@@ -67,11 +68,14 @@ class Taken:
 class Ledger:
     """One database. ``url`` is SQLAlchemy's, e.g. ``sqlite:///economics.sqlite`` or ``postgresql+psycopg://…``.
 
-    ``secret`` is what pseudonyms are made with; always the same for one database.
+    ``secret`` is what pseudonyms are made with; always the same for one database. ``clock`` is in microseconds of Unix time.
     """
 
-    def __init__(self, url: str, secret: bytes = b"") -> None:
+    def __init__(
+        self, url: str, secret: bytes = b"", clock: Callable[[], int] = lambda: time.time_ns() // 1000
+    ) -> None:
         self._secret = secret
+        self._clock = clock
         try:
             parsed = sa.make_url(url)
             self.engine = sa.create_engine(parsed, pool_pre_ping=True)
@@ -101,7 +105,8 @@ class Ledger:
             raise LedgerAway(f"the ledger {self.name} does not answer: {error.orig}") from error
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
+        """A connection whose changes are all taken at the end, or none. Raises `LedgerAway`."""
         # SQLite has one writer at a time; a turn here is cheaper than a busy database.
         with self._writing, self.reading() as connection, connection.begin():
             if self.is_sqlite:
@@ -109,11 +114,24 @@ class Ledger:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
+    def insert(self, table: sa.Table) -> Any:
+        """An INSERT that knows what to do with a conflict."""
+        return (sqlite if self.is_sqlite else postgresql).insert(table)
+
+    def _changed(self, connection: sa.Connection, days: Iterable[int]) -> None:
+        """Note that what these days say is another now."""
+        table = schema.day_change
+        found = [{"day": day, "version": 1} for day in sorted(set(days))]
+        insert = self.insert(table)
+        upsert = insert.on_conflict_do_update(index_elements=["day"], set_={"version": table.c.version + 1})
+        if found:
+            connection.execute(upsert, found)
+
     # -- versions ------------------------------------------------------------------------------------------------------
 
     def upgrade(self, revision: str = "head") -> None:
         """Bring the tables to this version's, or to ``revision``. Raises `LedgerAway`."""
-        with self._transaction() as connection:
+        with self.writing() as connection:
             if not self.is_sqlite:
                 # Replicas that start together wait for each other.
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7160538)"))
@@ -128,7 +146,7 @@ class Ledger:
 
     def downgrade(self, revision: str) -> None:
         """Back to the tables of ``revision``; ``base`` removes them all."""
-        with self._transaction() as connection:
+        with self.writing() as connection:
             command.downgrade(_alembic(connection), revision)
 
     # -- records in ----------------------------------------------------------------------------------------------------
@@ -137,7 +155,7 @@ class Ledger:
         """Take what the gateway measured."""
         taken = Taken()
         rows: dict[str, dict[str, Any]] = {}
-        with self._transaction() as connection:
+        with self.writing() as connection:
             since = int(_note(connection, "records_since") or 0)
             for record in records:
                 try:
@@ -149,6 +167,7 @@ class Ledger:
                 rows.setdefault(row["request_id"], row)
             new = self._insert_new(connection, schema.usage, sorted(rows.values(), key=lambda row: row["request_id"]))
             self._add_up(connection, [rows[each] for each in new])
+            self._changed(connection, (rows[each]["at"] // DAY for each in new))
         taken.new = len(new)
         taken.known += len(rows) - len(new)
         return taken
@@ -188,7 +207,7 @@ class Ledger:
 
     def _upsert_hours(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         table = schema.usage_hour
-        insert: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
+        insert: Any = self.insert(table)
         upsert = insert.on_conflict_do_update(
             index_elements=list(_KEYS), set_={name: table.c[name] + insert.excluded[name] for name in _SUMS}
         )
@@ -206,7 +225,7 @@ class Ledger:
                 taken.refused.append(
                     f"workspace {str(record.workspace)[:80]!r} of {str(record.person)[:80]!r}: {error}"
                 )
-        with self._transaction() as connection:
+        with self.writing() as connection:
             for stint in sorted(stints, key=lambda each: each.key):
                 is_new = self._add_stint(connection, stint)
                 taken.new += is_new
@@ -221,17 +240,25 @@ class Ledger:
             same = [table.c[name] == getattr(alias, name) for name in ("person", "workspace", "started")]
             if connection.scalar(sa.select(table.c.started).where(*same)) is not None:
                 stint = alias
-        insert: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
+        insert: Any = self.insert(table)
         # Not its rowcount, which drivers leave open here.
         placed = connection.execute(insert.values(asdict(stint)).on_conflict_do_nothing().returning(table.c.started))
         if placed.first() is not None:
+            self._changed(connection, self._days(stint))
             return True
         here = sa.and_(
             table.c.person == stint.person, table.c.workspace == stint.workspace, table.c.started == stint.started
         )
         known = Stint(**connection.execute(sa.select(table).where(here).with_for_update()).mappings().one())
-        connection.execute(table.update().where(here).values(asdict(merged(known, stint))))
+        both = merged(known, stint)
+        connection.execute(table.update().where(here).values(asdict(both)))
+        if (both.ended, both.size, both.region) != (known.ended, known.size, known.region):
+            self._changed(connection, self._days(both))
         return False
+
+    def _days(self, stint: Stint) -> range:
+        """The days whose figures a stint can change: from its start on, because it may have seemed to go on till now."""
+        return range(stint.started // DAY, max(self._clock(), stint.ended or 0) // DAY + 1)
 
     def reconcile(self, running: Sequence[Stint], now: int, region: str = "") -> Taken:
         """Take what the hub of ``region`` says is running now, all of it: what the ledger thinks runs there and the hub
@@ -241,7 +268,7 @@ class Ledger:
         """
         taken = Taken()
         keys = {each.key for each in running}
-        with self._transaction() as connection:
+        with self.writing() as connection:
             for stint in sorted(running, key=lambda each: each.key):
                 is_new = self._add_stint(connection, stint)
                 taken.new += is_new
@@ -257,6 +284,7 @@ class Ledger:
                 if stint.key not in keys and stint.started < now - 60 * 10**6:
                     here = [table.c[name] == getattr(stint, name) for name in ("person", "workspace", "started")]
                     connection.execute(table.update().where(*here).values(ended=stint.seen, exact=False))
+                    self._changed(connection, self._days(stint))
         return taken
 
     def add_volume(self, records: Sequence[wire.VolumeRecord]) -> Taken:
@@ -274,8 +302,9 @@ class Ledger:
                 continue
             taken.known += record.record_id in rows
             rows.setdefault(record.record_id, row)
-        with self._transaction() as connection:
+        with self.writing() as connection:
             new = self._insert_new(connection, schema.volume, sorted(rows.values(), key=lambda row: row["record_id"]))
+            self._changed(connection, (rows[each]["at"] // DAY for each in new))
         taken.new = len(new)
         taken.known += len(rows) - len(new)
         return taken
@@ -292,7 +321,7 @@ class Ledger:
         """Give a person a smaller share beside others who wait, ``"0.5"`` e.g., or with None a full one again."""
         if weight is not None and not 0 < float(weight) <= 1:
             raise BadRecord(f"a weight of {weight} is none; above 0 and at most 1")
-        with self._transaction() as connection:
+        with self.writing() as connection:
             connection.execute(schema.weight.delete().where(schema.weight.c.person == person))
             if weight is not None and float(weight) < 1:
                 connection.execute(schema.weight.insert().values(person=person, weight=weight))
@@ -315,7 +344,7 @@ class Ledger:
             (schema.stint, sa.and_(schema.stint.c.ended.is_not(None), schema.stint.c.ended < hour * 3600 * 10**6)),
         ]
         people: set[str] = set()
-        with self._transaction() as connection:
+        with self.writing() as connection:
             for table, old in limits:
                 named = old & ~table.c.person.startswith(ANONYMOUS)
                 for person in connection.scalars(sa.select(table.c.person).where(named).distinct()).all():
@@ -329,6 +358,10 @@ class Ledger:
             people.update(row["person"] for row in rows)
             renamed = [{**row, "person": _pseudonym(row["person"], secret)} for row in rows]
             self._upsert_hours(connection, sorted(renamed, key=lambda row: [row[name] for name in _KEYS]))
+            versions, kept = schema.day_change, schema.day_figures
+            old_days = versions.update().where(versions.c.day <= hour // 24)
+            connection.execute(old_days.values(version=versions.c.version + 1))
+            connection.execute(kept.delete().where(kept.c.day <= hour // 24))
         return len(people)
 
     def forget(self, before: int) -> int:
@@ -336,7 +369,7 @@ class Ledger:
 
         How many were removed.
         """
-        with self._transaction() as connection:
+        with self.writing() as connection:
             since = max(before, int(_note(connection, "records_since") or 0))
             connection.execute(schema.note.delete().where(schema.note.c.name == "records_since"))
             connection.execute(schema.note.insert().values(name="records_since", value=str(since)))

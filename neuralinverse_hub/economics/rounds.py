@@ -10,12 +10,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from neuralinverse_hub.economics import hub_api, rows
+from neuralinverse_hub.economics import days, hub_api, rows
 from neuralinverse_hub.economics.desk import Desk, now
 from neuralinverse_hub.economics.errors import EconomicsError
+from neuralinverse_hub.economics.figures import Amounts
 from neuralinverse_hub.economics.ledger import Ledger
 from neuralinverse_hub.economics.periods import months
-from neuralinverse_hub.economics.report import Amounts, make
 
 __all__ = ["Rounds"]
 
@@ -85,8 +85,8 @@ class Rounds:
             for month in months(first, at) if first is not None else ():
                 made, amounts, tokens = self._months.get(month, (0, Amounts(), 0))
                 if not made or month[1] > at or at - made > _OLD_S * 10**6:
-                    report = make(rows.of_period(ledger, *month, at), prices)
-                    amounts, tokens = report.total, report.unpriced.tokens.total()
+                    found = days.figures(ledger, prices, *month, at)
+                    amounts, tokens = found.total, found.unpriced.tokens.total()
                     self._months[month] = at, amounts, tokens
                 total.add(amounts)
                 unpriced += tokens

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from neuralinverse_hub.economics import schema
+from neuralinverse_hub.economics.figures import Rows
 from neuralinverse_hub.economics.ledger import Ledger
-from neuralinverse_hub.economics.report import Rows
 from neuralinverse_hub.economics.stints import HOUR, Stint
 
 __all__ = ["first", "of_period", "used"]
@@ -35,6 +35,8 @@ def of_period(ledger: Ledger, begin: int, end: int, now: int) -> Rows:
     hours, stints, volumes = schema.usage_hour, schema.stint, schema.volume
     within = sa.and_(hours.c.hour >= begin // HOUR, hours.c.hour < -(-end // HOUR))
     place = (hours.c.hour, hours.c.person, hours.c.workspace)
+    kind = (hours.c.task, hours.c.model)
+    sums = (hours.c.requests, hours.c.input_tokens, hours.c.cached_tokens, hours.c.output_tokens, hours.c.pico)
     tokens = (hours.c.unpriced_input, hours.c.unpriced_cached, hours.c.unpriced_output)
 
     def added(column: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
@@ -71,23 +73,15 @@ def of_period(ledger: Ledger, begin: int, end: int, now: int) -> Rows:
             [
                 tuple(row)
                 for row in connection.execute(
-                    sa.select(*place, hours.c.model, added(hours.c.unpriced_requests), *map(added, tokens))
+                    sa.select(*place, *kind, added(hours.c.unpriced_requests), *map(added, tokens))
                     .where(within, hours.c.unpriced_requests > 0)
-                    .group_by(*place, hours.c.model)
+                    .group_by(*place, *kind)
                 )
             ],
             [
                 tuple(row)
                 for row in connection.execute(
-                    sa.select(
-                        hours.c.model,
-                        added(hours.c.requests),
-                        added(hours.c.input_tokens),
-                        added(hours.c.output_tokens),
-                    )
-                    .where(within)
-                    .group_by(hours.c.model)
-                    .order_by(hours.c.model)
+                    sa.select(*kind, *map(added, sums)).where(within).group_by(*kind).order_by(*kind)
                 )
             ],
             [

@@ -4,9 +4,9 @@ exactly on every database. Alembic's revisions below ``migrations`` make the sam
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
 
-__all__ = ["metadata", "note", "stint", "usage", "usage_hour", "volume", "weight"]
+__all__ = ["day_change", "day_figures", "metadata", "note", "stint", "usage", "usage_hour", "volume", "weight"]
 
 metadata = MetaData()
 
@@ -89,6 +89,26 @@ volume = Table(
     Column("amount", BigInteger, nullable=False),
     Index("volume_at", "at"),
 )
+
+day_change = Table(
+    "day_change",
+    metadata,
+    # Unix time in whole days.
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+)
+"""Raised with every change of what a day says."""
+
+day_figures = Table(
+    "day_figures",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    # SHA-256 of the price list they were worked out with.
+    Column("prices", String(64), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Worked out once, from all of the above; true while the version is that of the day."""
 
 weight = Table(
     "weight", metadata, Column("person", String(255), primary_key=True), Column("weight", String(16), nullable=False)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-__all__ = ["HOUR", "Stint", "closed", "merged", "pieces"]
+__all__ = ["DAY", "HOUR", "Stint", "closed", "merged", "pieces"]
 
 HOUR: Final = 3600 * 10**6
 """Microseconds."""
+DAY: Final = 24 * HOUR
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from neuralinverse_hub import wire
 from neuralinverse_hub.cli import main
 from neuralinverse_hub.economics import rows
+from neuralinverse_hub.economics.figures import Figures
 from neuralinverse_hub.economics.ledger import Ledger, micros
 from neuralinverse_hub.economics.money import to_pico
 from neuralinverse_hub.economics.prices import default_prices, parse
@@ -142,10 +143,11 @@ def test_parts_make_up_their_whole_in_any_order(stints: Any, used: Any, volumes:
         for amounts in first.by(group).values():
             total.add(amounts)
         assert total == first.total
+    assert Figures.from_json(first.figures.to_json()) == first.figures
     for each in (stints, used, volumes):
         chance.shuffle(each)
     again = report()
-    assert again.cells == first.cells and again.spread == first.spread
+    assert again.figures == first.figures and again.spread == first.spread
     assert first.total.revenue - first.total.cost == first.total.margin
 
 
@@ -192,4 +194,4 @@ def test_what_cannot_be_exported_is_said(url: str, tmp_path: Path, capsys: pytes
     assert "neither .csv nor .parquet" in capsys.readouterr().err
     # A database without the ledger's tables.
     assert main(["economics", "--ledger", url, "report"]) == 1
-    assert "stint" in capsys.readouterr().err
+    assert "day_change" in capsys.readouterr().err
