@@ -1,4 +1,4 @@
-"""``neuralinverse-hub economics report | export``: the operator's figures in a terminal or a script."""
+"""``neuralinverse-hub economics report | whatif | export``: the operator's figures in a terminal or a script."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import argparse
 import json
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from neuralinverse_hub.economics.scenarios import KNOBS
 from neuralinverse_hub.wire import ENV_LEDGER
 
 if TYPE_CHECKING:
+    from neuralinverse_hub.economics.ledger import Ledger
     from neuralinverse_hub.economics.report import Amounts, Report
 
 __all__ = ["arguments", "in_json", "run"]
@@ -32,6 +34,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     report.add_argument("--by", choices=("day", "hour", "size", "region", "person"), default="day")
     report.add_argument("--prices", type=Path, metavar="FILE", help="the price list (default: the shipped one)")
     report.add_argument("--json", action="store_true", help="print one JSON object; money is text in USD, exact")
+    whatif = actions.add_parser("whatif", help="what a month would have earned under other prices and habits")
+    whatif.add_argument(
+        "--month", type=_month, metavar="YYYY-MM", help="the month measured, in UTC (default: this one)"
+    )
+    whatif.add_argument("--prices", type=Path, metavar="FILE", help="the price list (default: the shipped one)")
+    whatif.add_argument("--json", action="store_true", help="print one JSON object; money is text in USD, exact")
+    for name, words in KNOBS.items():
+        whatif.add_argument(f"--{name}", action="append", default=[], metavar=name.upper(), help=words)
     export = actions.add_parser("export", help="write a table of the ledger to a file")
     export.add_argument("table", choices=("usage", "usage-hours", "workspaces", "volumes"))
     export.add_argument("file", type=Path, help="a .csv or .parquet file")
@@ -58,8 +68,9 @@ def run(options: argparse.Namespace) -> int:
             count = export.write(ledger, options.table, options.file)
             print(f"{count} rows in {options.file}")
             return 0
-        begin = options.month or datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        end = begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
+        if options.action == "whatif":
+            return _what_if(ledger, options)
+        begin, end = _period(options.month)
         found = days.figures(ledger, prices.read(options.prices), micros(begin), micros(end), time.time_ns() // 1000)
         made = report.of(found, micros(begin), micros(end))
     finally:
@@ -68,6 +79,42 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(in_json(made, options.by)))
     else:
         _show(made, options.by, f"{begin:%B %Y}")
+    return 0
+
+
+def _period(month: datetime | None) -> tuple[datetime, datetime]:
+    begin = month or datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return begin, begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
+
+
+def _what_if(ledger: Ledger, options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from neuralinverse_hub.economics import days, prices, scenarios, whatif
+    from neuralinverse_hub.economics.ledger import micros
+    from neuralinverse_hub.economics.money import show_usd
+
+    begin, end = _period(options.month)
+    list_ = prices.read(options.prices)
+    scenario = scenarios.scenario_of({name: getattr(options, name.replace("-", "_")) for name in KNOBS})
+    base = whatif.base_of(days.figures(ledger, list_, micros(begin), micros(end), time.time_ns() // 1000))
+    found = whatif.outcome(base, scenario, list_, (end - timedelta(days=1)).date())
+    if options.json:
+        print(json.dumps(scenarios.outcome_json(base, found)))
+        return 0
+    table = Table(title=f"{begin:%B %Y}, in USD")
+    for name in ("", "measured", "what if"):
+        table.add_column(name, justify="left" if not name else "right")
+    for name in ("revenue", "ai", "storage", "network", "machine", "cost", "margin"):
+        table.add_row(name, *(show_usd(getattr(each, name)) for each in (base.total, found.amounts)))
+    console = Console()
+    console.print(table)
+    if found.low is not None and found.high is not None:
+        console.print(
+            f"Margin in 9 of 10 months drawn: {_percent(found.low)} to {_percent(found.high)} of the revenue."
+        )
+    console.print(scenarios.sentence(found))
     return 0
 
 

@@ -3,6 +3,7 @@
 EconomicsError
 ├── BadPrices      the price list is not one; the text names the entry, the value and what to write
 ├── BadRecord      one record cannot be taken; the others can
+├── BadScenario    a what-if asks for what cannot be
 ├── BadFile        a file to import is not what it should be; the text names the line
 └── LedgerAway     the database does not answer, or has another version's tables
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from neuralinverse_hub.local.errors import LocalError
 
-__all__ = ["BadFile", "BadPrices", "BadRecord", "EconomicsError", "LedgerAway"]
+__all__ = ["BadFile", "BadPrices", "BadRecord", "BadScenario", "EconomicsError", "LedgerAway"]
 
 
 class EconomicsError(LocalError):
@@ -24,6 +25,10 @@ class BadPrices(EconomicsError):
 
 class BadRecord(EconomicsError):
     """A record says something that cannot be so."""
+
+
+class BadScenario(EconomicsError):
+    """A scenario cannot be worked out."""
 
 
 class BadFile(EconomicsError):
