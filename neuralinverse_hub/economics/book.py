@@ -91,6 +91,10 @@ class Book:
         """What ``work`` gives, beside what others read or write. Raises `LedgerAway`."""
         return await self._within(self._readers, work)
 
+    async def beside(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives, in a thread of those that read."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
     async def _within(self, executor: ThreadPoolExecutor, work: Callable[[Ledger], T]) -> T:
         if self._ledger is None:
             raise LedgerAway(self.cause)

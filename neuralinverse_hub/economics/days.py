@@ -24,7 +24,8 @@ from neuralinverse_hub.economics.stints import DAY
 
 __all__ = ["by_day", "figures"]
 
-_NOTHING: Final = Figures()
+_FORM: Final = 2
+"""Raised when figures are worked out or written in another way, so that what an earlier version kept is not used."""
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def by_day(
 ) -> list[int]:
     """Hand the figures of each day over, in order, those from today on as one; which days had to be worked out."""
     first, past = begin // DAY, min(end, now) // DAY
-    digest = hashlib.sha256(repr(prices).encode()).hexdigest()
+    digest = hashlib.sha256(f"{_FORM} {prices!r}".encode()).hexdigest()
     change, kept = schema.day_change, schema.day_figures
     with ledger.reading() as connection:
         # Before the rows are: a change in between then leaves a version that is too old, never one that is too new.

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from neuralinverse_hub.economics.book import Book, PriceBook
 from neuralinverse_hub.economics.metrics import Metrics
+from neuralinverse_hub.economics.prices import Prices
+from neuralinverse_hub.economics.whatif import Base
 
 __all__ = ["Desk", "now"]
 
@@ -23,3 +25,5 @@ class Desk:
     book: Book
     prices: PriceBook
     metrics: Metrics = field(default_factory=Metrics)
+    bases: dict[int, tuple[int, Base | None, Prices | None]] = field(default_factory=dict)
+    """By a month's begin: when its draws for what-ifs were made, they, and the prices that they were made with."""

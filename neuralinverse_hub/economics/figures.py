@@ -6,6 +6,7 @@ of them, so parts make up their whole however they are grouped, and days are wor
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -137,6 +138,8 @@ class Figures:
     models: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     """By task and model: requests, input, cached and output tokens, pico-dollars."""
     unpriced: Unpriced = field(default_factory=Unpriced)
+    tail: list[tuple[int, int, str]] = field(default_factory=list)
+    """The dearest person-hours: pico-dollars of AI, hour of Unix time, person; dearest first."""
 
     def add(self, other: Figures) -> None:
         """Take over those of another period, of other hours."""
@@ -146,6 +149,7 @@ class Figures:
         for key, numbers in other.models.items():
             self.models[key] = [a + b for a, b in zip(self.models.get(key, [0] * 5), numbers, strict=True)]
         self.unpriced.add(other.unpriced)
+        self.tail = heapq.nlargest(TAIL, [*self.tail, *other.tail])
 
     @property
     def total(self) -> Amounts:
@@ -164,6 +168,7 @@ class Figures:
                 self.costs,
                 [[*key, *numbers] for key, numbers in self.models.items()],
                 unpriced,
+                self.tail,
             ],
             separators=(",", ":"),
         )
@@ -171,13 +176,14 @@ class Figures:
     @classmethod
     def from_json(cls, text: str | bytes) -> Figures:
         """What `to_json` wrote."""
-        places, people, costs, models, unpriced = json.loads(text)
+        places, people, costs, models, unpriced, tail = json.loads(text)
         return cls(
             {(row[0], row[1], row[2]): Amounts(*row[3:]) for row in places},
             {row[0]: Amounts(*row[1:]) for row in people},
             costs,
             {(row[0], row[1]): row[2:] for row in models},
             Unpriced(*(Counter(unpriced[name]) for name in Unpriced.__slots__)),
+            [(cost, hour, person) for cost, hour, person in tail],
         )
 
 
@@ -199,6 +205,8 @@ CellKey = tuple[int, str, str, str, str]
 Cells = dict[CellKey, Amounts]
 """By hour, person, workspace, size and region."""
 
+TAIL: Final = 50
+"""How many of the dearest person-hours are kept by name."""
 _NOWHERE: Final = ("", "")
 
 
@@ -274,6 +282,8 @@ def figures_of(rows: Rows, prices: Prices) -> Figures:
         own.add(amounts)
         hours[person, hour] = hours.get((person, hour), 0) + amounts.ai
     figures.costs = sorted(hours.values())
+    dear = ((cost, hour, person) for (person, hour), cost in hours.items() if cost)
+    figures.tail = heapq.nlargest(TAIL, dear)
     return figures
 
 

@@ -1,24 +1,27 @@
-"""HTTP in, JSON out: records from services, figures for administrators."""
+"""Every URL of the service, and what programs do with it: hand records in, ask for its health and its metrics."""
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from tornado import web
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.economics import days
-from neuralinverse_hub.economics.access import AdminHandler, AdminPage, CallbackHandler, Handler, ServiceHandler, page
-from neuralinverse_hub.economics.command import in_json
-from neuralinverse_hub.economics.desk import Desk, now
+from neuralinverse_hub.economics.access import CallbackHandler, Handler, ServiceHandler
+from neuralinverse_hub.economics.desk import Desk
 from neuralinverse_hub.economics.errors import LedgerAway
 from neuralinverse_hub.economics.intake import KINDS, read_lines
 from neuralinverse_hub.economics.ledger import Ledger, Taken
 from neuralinverse_hub.economics.metrics import CONTENT_TYPE
-from neuralinverse_hub.economics.periods import month_of, this_month
-from neuralinverse_hub.economics.report import GROUPS, Report, of
+from neuralinverse_hub.economics.pages import (
+    DayHandler,
+    FileHandler,
+    HomeHandler,
+    ReportHandler,
+    WeightHandler,
+    WhatIfHandler,
+)
 
 __all__ = ["routes"]
 
@@ -31,6 +34,10 @@ def routes(prefix: str, desk: Desk) -> list[tuple[str, type[web.RequestHandler],
         (rf"{base}metrics", MetricsHandler, given),
         *((rf"{base}{path}", RecordsHandler, {**given, "path": path}) for path in KINDS),
         (rf"{base}api/report", ReportHandler, given),
+        (rf"{base}api/day", DayHandler, given),
+        (rf"{base}api/whatif", WhatIfHandler, given),
+        (rf"{base}api/weight", WeightHandler, given),
+        (rf"{base}files/([a-z0-9.-]+\.(?:js|css))", FileHandler, given),
         (rf"{base}oauth_callback", CallbackHandler, given),
         (base, HomeHandler, given),
         (r".*", NothingHandler, given),
@@ -98,36 +105,3 @@ class MetricsHandler(ServiceHandler):
     def get(self) -> None:
         self.set_header("Content-Type", CONTENT_TYPE)
         self.finish(self.desk.metrics.exposition())
-
-
-class HomeHandler(AdminPage):
-    """The page."""
-
-    @web.authenticated
-    def get(self) -> None:
-        self.finish(page(self.hub_auth.hub_prefix, "Economics", ""))
-
-
-class ReportHandler(AdminHandler):
-    """``GET api/report[?month=YYYY-MM][&by=day]``: the report of a month as ``economics report --json`` prints it."""
-
-    @web.authenticated
-    async def get(self) -> None:
-        at = now()
-        month = self.get_query_argument("month", "")
-        by = self.get_query_argument("by", "day")
-        if by not in GROUPS:
-            self.refuse(400, f"by is {by[:40]!r}; one of {', '.join(GROUPS)}")
-            return
-        try:
-            begin, end = month_of(month) if month else this_month(at)
-        except ValueError as error:
-            self.refuse(400, str(error))
-            return
-        prices = self.desk.prices.current()
-
-        def read(ledger: Ledger) -> Report:
-            return of(days.figures(ledger, prices, begin, end, at), begin, end)
-
-        self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps(in_json(await self.desk.book.read(read), by)))

@@ -75,7 +75,10 @@ def test_nobody_but_services_hands_in_and_nobody_but_administrators_looks(hub: R
     }
     records = {f"{hub.economics}/{path}" for path in (wire.USAGE_RECORDS, wire.COMPUTE_RECORDS, wire.VOLUME_RECORDS)}
     looks = {f"{hub.economics}/{path}" for path in ("", *ADMIN_ROUTES)}
-    known = {f"{hub.economics}/{path}" for path in ("healthz", "metrics", "oauth_callback")}
+    known = {
+        f"{hub.economics}/{path}"
+        for path in ("healthz", "metrics", "oauth_callback", "files/economics.js", "api/weight")
+    }
     patterns = [pattern for pattern, *_ in routes("/services/economics/", Desk(Book("", b""), PriceBook(None)))]
     # A new route without a line here fails.
     assert len(patterns) - 1 == len(records | looks | known)
@@ -93,13 +96,18 @@ def test_nobody_but_services_hands_in_and_nobody_but_administrators_looks(hub: R
             else:
                 assert answer.status_code in (302, 401, 403), (name, url)
                 assert "usd" not in answer.text
+        # A page's own login alone changes nothing; a token is sent by who means it.
+        changed = requests.post(f"{hub.economics}/api/weight", b"{}", headers=headers, timeout=30).status_code
+        assert changed == 400 if name == "admin" else changed in (401, 403), name
         status = requests.get(f"{hub.economics}/metrics", headers=headers, timeout=30).status_code
         assert (status == 200) == (name == "recorder"), name
     assert requests.get(f"{hub.economics}/oauth_callback", timeout=30).status_code == 400
+    assert requests.get(f"{hub.economics}/files/economics.js", timeout=30).status_code == 200
+    assert requests.get(f"{hub.economics}/files/frame.html", timeout=30).status_code == 404
     assert requests.get(f"{hub.economics}/else", timeout=30).status_code == 404
 
 
-ADMIN_ROUTES = ("api/report",)
+ADMIN_ROUTES = ("api/report", "api/day", "api/whatif")
 
 
 def test_an_administrator_comes_in_by_the_hubs_login_and_others_do_not(hub: RealHub) -> None:
