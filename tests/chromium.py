@@ -28,9 +28,9 @@ def chromium() -> str | None:
 
 
 @contextlib.contextmanager
-def launch(playwright: Any) -> Iterator[Any]:
-    """A headless browser; give each person a context of their own."""
-    browser = playwright.chromium.launch(executable_path=chromium(), args=list(_ARGUMENTS))
+def launch(playwright: Any, *arguments: str) -> Iterator[Any]:
+    """A headless browser, with more ``arguments`` of Chromium's; give each person a context of their own."""
+    browser = playwright.chromium.launch(executable_path=chromium(), args=[*_ARGUMENTS, *arguments])
     try:
         yield browser
     finally:
