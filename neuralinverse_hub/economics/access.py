@@ -90,6 +90,16 @@ class AdminHandler(HubOAuthenticated, Handler):  # type: ignore[misc]  # Jupyter
             raise UserNotAllowed(model)
         return model
 
+    async def prepare(self) -> None:
+        # While the hub answers, others are served; what follows finds the answer.
+        await self.hub_auth.get_user(self, sync=False)
+
+    def check_xsrf_cookie(self) -> None:
+        # Before who asks is known. A token's own request needs no check, and only asking the hub says whether it is one.
+        if self.request.headers.get("Authorization") and not hasattr(self, "_cached_hub_user"):
+            self.get_current_user()
+        super().check_xsrf_cookie()
+
     def get_login_url(self) -> str:
         raise web.HTTPError(401, "log in at the hub as an administrator, or send a token of one")
 

@@ -112,6 +112,7 @@ class RealHub:
             self.process.wait(30)
         finally:
             self.process.kill()
+            self.process.wait(10)
 
     @property
     def log(self) -> str:
@@ -161,8 +162,8 @@ def bearer(token: str) -> dict[str, str]:
 def serving(folder: Path, env: dict[str, str] | None = None) -> Iterator[RealHub]:
     """A hub whose economics service takes records."""
     hub = RealHub(folder, env)
-    hub.start()
     try:
+        hub.start()
         yield hub
     finally:
         hub.stop()
