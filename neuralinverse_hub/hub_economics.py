@@ -30,7 +30,12 @@ def service(settings: NeuralInverseHub, environ: Mapping[str, str], secret: str,
     """What the economics service has that others do not. ``folder`` is the hub's; a relative path there starts at it."""
     ledger = settings.ledger_url or environ.get(wire.ENV_LEDGER) or f"sqlite:///{folder}/economics.sqlite"
     prices = settings.prices_file or environ.get(wire.ENV_PRICES, "")
-    environment = {wire.ENV_LEDGER: ledger, wire.ENV_LEDGER_SECRET: secret}
+    environment = {
+        wire.ENV_LEDGER: ledger,
+        wire.ENV_LEDGER_SECRET: secret,
+        wire.ENV_KEEP_NAMES: str(settings.keep_names_days),
+        wire.ENV_KEEP_REQUESTS: str(settings.keep_requests_days),
+    }
     if prices:
         environment[wire.ENV_PRICES] = str(Path(prices).absolute())
     if settings.region or environ.get(wire.ENV_REGION):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from traitlets import Bool, Enum, Unicode
+from traitlets import Bool, Enum, Integer, Unicode
 from traitlets.config import Config, Configurable
 
 __all__ = ["NeuralInverseHub", "SettingError", "UnknownSetting", "check_names"]
@@ -114,6 +114,18 @@ class NeuralInverseHub(Configurable):
         Path of the operator's price list (docs/economics.md); it is read again when it changes. Empty: the value of the
         variable ``NEURALINVERSE_PRICES``; when that is not set either, the shipped list.
         """,
+    ).tag(config=True)
+
+    keep_names_days = Integer(
+        90,
+        min=0,
+        help="Days after which pseudonyms take the place of names in the ledger of the economics. 0: never.",
+    ).tag(config=True)
+
+    keep_requests_days = Integer(
+        400,
+        min=0,
+        help="Days after which single AI requests are removed from the ledger; their sums by the hour stay. 0: never.",
     ).tag(config=True)
 
     hub_url = Unicode(

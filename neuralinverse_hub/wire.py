@@ -92,6 +92,12 @@ a password."""
 ENV_LEDGER_SECRET: Final = "NEURALINVERSE_LEDGER_SECRET"
 """What pseudonyms in the ledger are made with; always the same for one database. Unset: names stay names."""
 
+ENV_KEEP_NAMES: Final = "NEURALINVERSE_KEEP_NAMES_DAYS"
+"""Days after which pseudonyms take the place of names in the ledger; 0: never."""
+
+ENV_KEEP_REQUESTS: Final = "NEURALINVERSE_KEEP_REQUESTS_DAYS"
+"""Days after which single requests are removed from the ledger, and their sums stay; 0: never."""
+
 ENV_PRICES: Final = "NEURALINVERSE_PRICES"
 """Path of the operator's price list. Unset: the shipped one."""
 

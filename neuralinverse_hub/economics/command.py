@@ -1,4 +1,4 @@
-"""``neuralinverse-hub economics report | whatif | export``: the operator's figures in a terminal or a script."""
+"""``neuralinverse-hub economics report | whatif | invoice | export``: the operator's figures in a terminal or a script."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     whatif.add_argument("--json", action="store_true", help="print one JSON object; money is text in USD, exact")
     for name, words in KNOBS.items():
         whatif.add_argument(f"--{name}", action="append", default=[], metavar=name.upper(), help=words)
+    invoice = actions.add_parser("invoice", help="how an Azure invoice drifts from the ledger")
+    invoice.add_argument("file", type=Path, help="Azure's cost export, a .csv")
+    invoice.add_argument("--month", type=_month, metavar="YYYY-MM", help="which month, in UTC (default: this one)")
+    invoice.add_argument("--prices", type=Path, metavar="FILE", help="the price list (default: the shipped one)")
+    invoice.add_argument("--json", action="store_true", help="print one JSON object; money is text in USD, exact")
     export = actions.add_parser("export", help="write a table of the ledger to a file")
     export.add_argument("table", choices=("usage", "usage-hours", "workspaces", "volumes"))
     export.add_argument("file", type=Path, help="a .csv or .parquet file")
@@ -70,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
             return 0
         if options.action == "whatif":
             return _what_if(ledger, options)
+        if options.action == "invoice":
+            return _invoice(ledger, options)
         begin, end = _period(options.month)
         found = days.figures(ledger, prices.read(options.prices), micros(begin), micros(end), time.time_ns() // 1000)
         made = report.of(found, micros(begin), micros(end))
@@ -115,6 +122,49 @@ def _what_if(ledger: Ledger, options: argparse.Namespace) -> int:
             f"Margin in 9 of 10 months drawn: {_percent(found.low)} to {_percent(found.high)} of the revenue."
         )
     console.print(scenarios.sentence(found))
+    return 0
+
+
+def _invoice(ledger: Ledger, options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from neuralinverse_hub.economics import days, invoice, prices
+    from neuralinverse_hub.economics.errors import BadFile
+    from neuralinverse_hub.economics.ledger import micros
+    from neuralinverse_hub.economics.money import from_pico, show_usd
+
+    begin, end = _period(options.month)
+    try:
+        with options.file.open(encoding="utf-8", newline="") as opened:
+            lines = [each for each in invoice.read(opened, str(options.file)) if begin.date() <= each.day < end.date()]
+    except OSError as error:
+        raise BadFile(f"{options.file} cannot be read: {error.strerror}") from error
+    if not lines:
+        raise BadFile(f"{options.file} has no line of {begin:%Y-%m}; say which month with --month")
+    total = days.figures(ledger, prices.read(options.prices), micros(begin), micros(end), time.time_ns() // 1000).total
+    known = {name: getattr(total, name) for name in ("ai", "machine", "storage", "network")}
+    found = invoice.drift(lines, known)
+    if options.json:
+        rows = [
+            {
+                "component": each.component,
+                "billed_usd": f"{from_pico(each.billed):f}",
+                "reckoned_usd": f"{from_pico(each.reckoned):f}",
+                "difference_usd": f"{from_pico(each.difference):f}",
+                "share": None if each.share is None else f"{each.share:.6f}",
+            }
+            for each in found
+        ]
+        print(json.dumps({"month": f"{begin:%Y-%m}", "components": rows}))
+        return 0
+    table = Table(title=f"{begin:%B %Y}, in USD")
+    for name in ("component", "billed", "in the ledger", "difference", "drift"):
+        table.add_column(name, justify="left" if name == "component" else "right")
+    for each in found:
+        money = [show_usd(value) for value in (each.billed, each.reckoned, each.difference)]
+        table.add_row(each.component, *money, "" if each.share is None else _percent(each.share))
+    Console().print(table)
     return 0
 
 

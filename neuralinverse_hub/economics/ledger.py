@@ -92,6 +92,11 @@ class Ledger:
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _set_up_sqlite)
 
+    @property
+    def has_secret(self) -> bool:
+        """Whether it can make pseudonyms."""
+        return bool(self._secret)
+
     def close(self) -> None:
         self.engine.dispose()
 

@@ -67,6 +67,12 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.unusual = Gauge(
+            "neuralinverse_economics_unusual_hours",
+            "Person-hours of the last two days whose AI is far outside of what is usual.",
+            registry=self.registry,
+        )
+
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
         return generate_latest(self.registry)

@@ -9,7 +9,7 @@ from neuralinverse_hub.economics.figures import Rows
 from neuralinverse_hub.economics.ledger import Ledger
 from neuralinverse_hub.economics.stints import HOUR, Stint
 
-__all__ = ["first", "of_period", "used"]
+__all__ = ["first", "of_period", "oldest_request", "used"]
 
 
 def used(ledger: Ledger) -> tuple[set[str], set[str]]:
@@ -28,6 +28,13 @@ def first(ledger: Ledger) -> int | None:
         started = connection.scalar(sa.select(sa.func.min(schema.stint.c.started)))
         at = connection.scalar(sa.select(sa.func.min(schema.volume.c.at)))
     return min((each for each in (hour and hour * HOUR, started, at) if each is not None), default=None)
+
+
+def oldest_request(ledger: Ledger) -> int | None:
+    """When the oldest single request that is kept is of, in microseconds of Unix time."""
+    with ledger.reading() as connection:
+        at: int | None = connection.scalar(sa.select(sa.func.min(schema.usage.c.at)))
+        return at
 
 
 def of_period(ledger: Ledger, begin: int, end: int, now: int) -> Rows:

@@ -14,14 +14,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tornado import httpserver, netutil, web
-from traitlets import Unicode, default
+from traitlets import Integer, Unicode, default
 from traitlets.config import Application
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.economics.book import Book, PriceBook
 from neuralinverse_hub.economics.desk import Desk
 from neuralinverse_hub.economics.handlers import routes
-from neuralinverse_hub.economics.rounds import Rounds
+from neuralinverse_hub.economics.rounds import Retention, Rounds
 
 __all__ = ["Economics", "main"]
 
@@ -49,6 +49,24 @@ class Economics(Application):
         help="The operator's price list; read again when it changes. Default: NEURALINVERSE_PRICES, else the shipped one."
     ).tag(config=True)
     region = Unicode(help="Region of this hub's workspaces. Default: NEURALINVERSE_REGION.").tag(config=True)
+
+    keep_names_days = Integer(
+        min=0,
+        help="Days after which pseudonyms take the place of names; 0: never. Default: NEURALINVERSE_KEEP_NAMES_DAYS.",
+    ).tag(config=True)
+    keep_requests_days = Integer(
+        min=0,
+        help="Days after which single requests are removed and their sums stay; 0: never. "
+        "Default: NEURALINVERSE_KEEP_REQUESTS_DAYS.",
+    ).tag(config=True)
+
+    @default("keep_names_days")
+    def _keep_names_days(self) -> int:
+        return int(os.environ.get(wire.ENV_KEEP_NAMES) or 0)
+
+    @default("keep_requests_days")
+    def _keep_requests_days(self) -> int:
+        return int(os.environ.get(wire.ENV_KEEP_REQUESTS) or 0)
 
     @default("url")
     def _url(self) -> str:
@@ -87,7 +105,13 @@ class Economics(Application):
             Book(self.ledger_url, os.environ.get(wire.ENV_LEDGER_SECRET, "").encode()),
             PriceBook(Path(self.prices_file) if self.prices_file else None),
         )
-        rounds = Rounds(desk, os.environ.get("JUPYTERHUB_API_URL", ""), os.environ.get(wire.ENV_TOKEN, ""), self.region)
+        rounds = Rounds(
+            desk,
+            os.environ.get("JUPYTERHUB_API_URL", ""),
+            os.environ.get(wire.ENV_TOKEN, ""),
+            self.region,
+            Retention(self.keep_names_days, self.keep_requests_days),
+        )
         server = self._listen(desk)
         desk.book.open()
         rounds.open()
