@@ -65,7 +65,7 @@ locks: ## Pin what the images install anew, from setup.cfg. Needs uv.
 	uv pip compile setup.cfg images/workspace/requirements.in --extra workspace $(LOCK) -o images/workspace/requirements.txt
 	uv pip compile setup.cfg images/hub/requirements.in $(foreach each,kubernetes githost economics postgres,--extra $(each)) $(LOCK) -o images/hub/requirements.txt
 	uv pip compile setup.cfg --extra gateway $(LOCK) -o images/gateway/requirements.txt
-	uv pip compile setup.cfg images/compose/requirements.in $(foreach each,docker gitea githost,--extra $(each)) $(LOCK) -o images/compose/requirements.txt
+	uv pip compile setup.cfg images/compose/requirements.in $(foreach each,docker gitea githost economics,--extra $(each)) $(LOCK) -o images/compose/requirements.txt
 
 bench: .venv/test ## Run every benchmark; docs/measurements.md explains them. Fails when a target was missed.
 	@$(BIN)/neuralinverse-hub install

@@ -63,7 +63,7 @@ def test_no_pod_of_ours_has_a_token_of_the_cluster_or_more_rights_than_it_needs(
     everything: list[dict[str, Any]],
 ) -> None:
     pods = [each["spec"]["template"]["spec"] for each in everything if each["kind"] == "Deployment"]
-    assert len(pods) == 2
+    assert len(pods) == 3
     for pod in [*pods, one(everything, "Pod", "neuralinverse-reachable")["spec"]]:
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -148,3 +148,31 @@ def test_the_doctor_runs_as_the_hub_and_its_further_rights_go_with_it(everything
         {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["create", "delete"]}
     ]
     assert "hook-failed" in role["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+
+
+def test_the_ledger_is_a_volume_of_its_own_or_a_database(everything: list[dict[str, Any]]) -> None:
+    def env(objects: list[dict[str, Any]], deployment: str) -> dict[str, Any]:
+        (container,) = one(objects, "Deployment", deployment)["spec"]["template"]["spec"]["containers"]
+        return {each["name"]: each.get("value") or each["valueFrom"] for each in container["env"]}
+
+    assert env(everything, "economics")["NEURALINVERSE_LEDGER"].startswith("sqlite:////var/lib/neuralinverse/")
+    assert one(everything, "PersistentVolumeClaim", "economics")["metadata"]["annotations"]
+    url = env(everything, "ai-gateway")["NEURALINVERSE_LEDGER_URL"]
+    assert url == "http://economics:8080/services/economics/records/usage"
+    extra = ("--set", "custom.neuralinverse.economics.ledgerSecret=ledger")
+    extra += ("--set", "custom.neuralinverse.economics.prices.currency=USD")
+    other = render(*FULL, extra=extra)
+    assert env(other, "economics")["NEURALINVERSE_LEDGER"] == {"secretKeyRef": {"name": "ledger", "key": "url"}}
+    assert env(other, "economics")["NEURALINVERSE_PRICES"] == "/etc/neuralinverse/economics/prices.json"
+    claims = [each["metadata"]["name"] for each in other if each["kind"] == "PersistentVolumeClaim"]
+    assert claims == ["git-host"]
+    for each in other:
+        if each["kind"] != "ServiceMonitor":
+            kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
+    # Workspaces have no way to it.
+    (rule, *_) = one(other, "NetworkPolicy", "economics")["spec"]["ingress"]
+    (among,) = rule["from"][0]["podSelector"]["matchExpressions"]
+    assert "singleuser-server" not in among["values"] and "gateway" in among["values"]
+    without = render("base", extra=("--set", "custom.neuralinverse.economics.enabled=false"))
+    assert not [each for each in without if each["metadata"]["name"].startswith("economics")]
+    assert "NEURALINVERSE_LEDGER_URL" not in env(without, "ai-gateway")
