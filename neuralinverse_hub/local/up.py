@@ -221,7 +221,8 @@ def _welcome(options: argparse.Namespace, plan: _Plan, hub: Hub, data: DataFolde
         f"  URL       {url}\n"
         f"  User      {user}\n"
         f"  Password  {data.password()}   (kept in {data.password_file})\n"
-        f"  AI        {answers}\n\n"
+        f"  AI        {answers}\n"
+        f"  Operator  admin, with the password in {data.root / 'admin_password'}: {url}/services/economics/\n\n"
         f"Ctrl-C stops everything. Data: {data.root}; log of the hub: {data.hub_log}"
     )
     if options.open:

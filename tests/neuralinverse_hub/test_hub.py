@@ -85,3 +85,19 @@ def test_an_odd_name_gets_a_workspace_of_its_own_that_comes_back(one_machine: On
     person.start()
     eventually("the file restored", (folder / "mine.txt").exists)
     person.stop()
+
+
+def test_the_operator_sees_the_hours_and_nobody_else_does(one_machine: OneMachine) -> None:
+    worker = Person(one_machine, "worker")
+    assert worker.log_in().ok
+    worker.start()
+    page = f"{one_machine.url}/services/economics/"
+    assert worker.session.get(page, timeout=30).status_code == 403
+    # The team's password does not make anybody the operator.
+    assert Person(one_machine, "admin").log_in().status_code == 403
+    operator = Person(one_machine, "admin")
+    file = one_machine.data_dir / "admin_password"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert operator.log_in(file.read_text()).ok
+    eventually("the hours on the page", lambda: '"name": "worker"' in operator.session.get(page, timeout=30).text)
+    worker.stop()
