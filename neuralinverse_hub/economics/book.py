@@ -34,7 +34,7 @@ class Book:
         self._secret = secret
         self._ledger: Ledger | None = None
         self.cause = "the ledger is being opened"
-        """Why nothing can be read or written now; empty when it can."""
+        """Why nothing could be read or written just now; empty when it could."""
         self.opened = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, "ledger-writes")
         self._readers = ThreadPoolExecutor(_READERS, "ledger-reads")
@@ -98,7 +98,13 @@ class Book:
     async def _within(self, executor: ThreadPoolExecutor, work: Callable[[Ledger], T]) -> T:
         if self._ledger is None:
             raise LedgerAway(self.cause)
-        return await asyncio.get_running_loop().run_in_executor(executor, work, self._ledger)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(executor, work, self._ledger)
+        except LedgerAway as error:
+            self.cause = str(error)
+            raise
+        self.cause = ""
+        return found
 
 
 class PriceBook:

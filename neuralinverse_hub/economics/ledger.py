@@ -106,7 +106,10 @@ class Ledger:
         try:
             with self.engine.connect() as connection:
                 yield connection
-        except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.InterfaceError) as error:
+        except (sa.exc.IntegrityError, sa.exc.DataError):
+            # Ours: the database is well.
+            raise
+        except (sa.exc.DatabaseError, sa.exc.InterfaceError) as error:
             raise LedgerAway(f"the ledger {self.name} does not answer: {error.orig}") from error
 
     @contextlib.contextmanager

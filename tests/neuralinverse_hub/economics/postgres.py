@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["binaries", "serving"]
+__all__ = ["binaries", "control", "serving"]
 
 
 def binaries() -> Path | None:
@@ -21,40 +21,43 @@ def binaries() -> Path | None:
     return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 
 
+def _run(folder: Path, program: str, *arguments: str) -> None:
+    programs = binaries()
+    assert programs is not None
+    subprocess.run(
+        [f"{programs}/{program}", *arguments],
+        check=True,
+        # PostgreSQL refuses to run as root.
+        user="nobody" if os.geteuid() == 0 else None,
+        group=None,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"},
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        timeout=120,
+    )
+
+
+def control(folder: Path, action: str) -> None:
+    """``start`` or ``stop`` the server whose socket is in ``folder``."""
+    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c shared_buffers=64MB"
+    how = ("-l", str(folder / "log"), "-t", "90", "-o", options) if action == "start" else ("-m", "immediate")
+    _run(folder, "pg_ctl", "-D", str(folder / "data"), "-w", *how, action)
+
+
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
     """The URL of a server's ``postgres`` database."""
-    programs = binaries()
-    assert programs is not None
     # A socket's path is short, so not below pytest's folders.
     folder = Path(tempfile.mkdtemp(prefix="ni-pg-"))
-    # PostgreSQL refuses to run as root.
-    user = "nobody" if os.geteuid() == 0 else None
-    if user:
-        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}
+    if os.geteuid() == 0:
+        os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
     data = folder / "data"
-
-    def run(*command: str) -> None:
-        subprocess.run(
-            command,
-            check=True,
-            user=user,
-            group=None,
-            env=environment,
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-            timeout=120,
-        )
-
-    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c shared_buffers=64MB"
     try:
-        run(f"{programs}/initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-        log = str(folder / "log")
-        run(f"{programs}/pg_ctl", "-D", str(data), "-l", log, "-w", "-t", "90", "-o", options, "start")
+        _run(folder, "initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        control(folder, "start")
         try:
             yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
         finally:
-            run(f"{programs}/pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+            control(folder, "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -261,3 +262,11 @@ def test_a_database_that_is_away_is_said_to_be_without_its_password() -> None:
     with pytest.raises(LedgerAway, match="does not answer") as raised:
         ledger.add_usage([usage(1, at=datetime.now(UTC))])
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    (tmp_path / "economics.sqlite").write_bytes(b"this is no database at all" * 100)
+    broken = Ledger(f"sqlite:///{tmp_path}/economics.sqlite")
+    with pytest.raises(LedgerAway, match="not a database"):
+        broken.upgrade()
+    broken.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -13,9 +14,11 @@ from neuralinverse_hub.economics import schema
 from neuralinverse_hub.economics.anomaly import Request, cause, threshold
 from neuralinverse_hub.economics.book import Book, PriceBook
 from neuralinverse_hub.economics.desk import Desk
+from neuralinverse_hub.economics.errors import LedgerAway
 from neuralinverse_hub.economics.hub_api import stints_of
 from neuralinverse_hub.economics.ledger import Ledger, micros
 from neuralinverse_hub.economics.rounds import Retention, Rounds
+from tests.neuralinverse_hub.economics import postgres
 from tests.neuralinverse_hub.economics.month import a_month
 from tests.neuralinverse_hub.economics.records import compute, usage
 
@@ -74,6 +77,25 @@ async def test_what_is_unusual_is_said_once_with_its_cause(desk: Desk, caplog: p
     assert "leslie used AI for 13.1" in said[0] and "to deepseek-r1 for reasoning" in said[0]
     assert "looks like a loop: one every 8.2 s" in said[0]
     assert b"neuralinverse_economics_unusual_hours 1.0" in desk.metrics.exposition()
+
+
+async def test_a_database_that_goes_away_and_comes_back(server: str) -> None:
+    with postgres.serving() as url:
+        folder = Path(url.partition("host=")[2])
+        book = Book(url, b"")
+        book.open()
+        await book.opened.wait()
+        assert (await book.write(lambda ledger: ledger.add_usage([usage(1)]))).new == 1
+        postgres.control(folder, "stop")
+        try:
+            with pytest.raises(LedgerAway, match="does not answer"):
+                await book.write(lambda ledger: ledger.add_usage([usage(2)]))
+            assert "does not answer" in book.cause
+        finally:
+            postgres.control(folder, "start")
+        assert (await book.write(lambda ledger: ledger.add_usage([usage(1), usage(2)]))).new == 1
+        assert book.cause == ""
+        await book.close()
 
 
 async def test_totals_are_those_of_all_months(desk: Desk) -> None:
