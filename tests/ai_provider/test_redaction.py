@@ -1,11 +1,26 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_provider.redaction import Secrets, folders_up, is_secret_file, secrets_in, secrets_near
+from ai_provider.redaction import (
+    Secrets,
+    folders_up,
+    is_dotenv,
+    is_secret_file,
+    is_secret_value,
+    parse_dotenv,
+    secrets_in,
+    secrets_near,
+)
+
+CASES: dict[str, Any] = json.loads((Path(__file__).parent / "secrets.json").read_bytes())
+"""What holds for TypeScript, too."""
 
 VALUES = st.text(st.characters(categories=["L", "N"]), min_size=12, max_size=30)
 
@@ -23,21 +38,26 @@ def test_no_secret_is_left_in_redacted_text(values: dict[str, str], around: str)
     assert secrets.redact("nothing of the kind") == "nothing of the kind" or not values
 
 
-def test_a_value_counts_as_secret_by_its_name_or_its_length() -> None:
-    content = """
-    # a comment
-    export API_KEY="sk-12345"  # with a comment behind
-    PASSWORD='pass word'
-    PORT=8000
-    REGION=westeurope
-    DATABASE_URL=postgres://me:secret@db/x # here
-    SHORT_TOKEN=abc
-    """
-    assert secrets_in(content) == {
-        "sk-12345": "API_KEY",
-        "pass word": "PASSWORD",
-        "postgres://me:secret@db/x": "DATABASE_URL",
-    }
+def test_the_rules_are_those_of_the_editor() -> None:
+    for name in CASES["kept_back_whole"]:
+        assert is_secret_file(Path(name)), name
+    for name in CASES["may_be_sent"]:
+        assert not is_secret_file(Path(name)), name
+    for name in CASES["read_for_values"]:
+        assert is_dotenv(Path(name)), name
+    for name in CASES["not_read_for_values"]:
+        assert not is_dotenv(Path(name)), name
+    for case in CASES["assignments"]:
+        assert parse_dotenv(case["text"]) == case["values"], case["text"]
+    for name, value in CASES["secret"]:
+        assert is_secret_value(name, value), (name, value)
+    for name, value in CASES["no_secret"]:
+        assert not is_secret_value(name, value), (name, value)
+
+
+@pytest.mark.parametrize("case", CASES["texts"], ids=lambda case: case["sent"])
+def test_what_is_sent_is_what_the_editor_sends(case: dict[str, str]) -> None:
+    assert Secrets(secrets_in(case["dotenv"])).redact(case["text"]) == case["sent"]
 
 
 def test_the_files_of_a_folder_and_those_above_are_read_and_examples_are_not(tmp_path: Path) -> None:
@@ -51,10 +71,3 @@ def test_the_files_of_a_folder_and_those_above_are_read_and_examples_are_not(tmp
     assert secrets.found_in("from-the-top, from-local, an-example") == ["LOCAL_KEY", "TOP_SECRET"]
     assert secrets.redact("use from-local") == "use <LOCAL_KEY from .env>"
     assert "from-local" not in repr(secrets)
-
-
-def test_which_files_stay_here_whole() -> None:
-    assert [name for name in (".env", ".env.prod", ".env.example", "env", ".envrc") if is_secret_file(Path(name))] == [
-        ".env",
-        ".env.prod",
-    ]

@@ -101,6 +101,7 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
     if (stop === "cancelled" || proposal.text === "") {
       await this.#close(proposal);
       if (typeof stop === "object") void vscode.window.showWarningMessage(stop.message);
+      else if (stop !== "cancelled") void vscode.window.showWarningMessage(`${stop} answered without any code. ${name} is as it was; ask again, or put it differently.`);
       return;
     }
     if (proposal.text === proposal.original) {
@@ -156,6 +157,7 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
         if (step.done) {
           await draw();
           this.status.answeredBy(step.value.model);
+          if (step.value.finish === "length") return new GatewayError("cut", `${step.value.model} reached the end of what it can write before the edit was complete.`, answer);
           return step.value.model;
         }
         if (step.value.kind !== "text") continue;
@@ -172,7 +174,21 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
       await draw();
       return error;
     } finally {
-      if (proposal.text && !proposal.abort.signal.aborted) await this.#show(proposal);
+      if (proposal.text && !proposal.abort.signal.aborted) {
+        await this.#show(proposal);
+        await this.#settle(proposal);
+      }
+    }
+  }
+
+  /** Waits until the diff shows all of the proposal: a change announced while VS Code still opens the diff is lost there. */
+  async #settle(proposal: Proposal): Promise<void> {
+    const wanted = this.provideTextDocumentContent(proposal.shown).replaceAll("\r\n", "\n");
+    for (let waitMs = 20; waitMs < 3_000 && this.#proposals.has(proposal.shown.toString()); waitMs *= 2) {
+      const shown = vscode.workspace.textDocuments.find((document) => document.uri.toString() === proposal.shown.toString());
+      if (shown?.getText().replaceAll("\r\n", "\n") === wanted) return;
+      if (shown) this.#changed.fire(proposal.shown);
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
     }
   }
 

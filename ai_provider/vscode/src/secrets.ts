@@ -1,6 +1,7 @@
 /**
  * What never leaves the workspace: files that are made to hold secrets, and the values in `.env` files wherever
- * else they turn up. Pure; `vault.ts` finds the files.
+ * else they turn up. Pure; `vault.ts` finds the files. The rules are those of `ai_provider/redaction.py`: the cases in
+ * `tests/ai_provider/secrets.json` hold for both.
  */
 
 const SECRET_NAMES = /^(\.env(\..+)?|.+\.env|\.envrc|\.netrc|\.pgpass|\.npmrc|\.pypirc|\.htpasswd|credentials|id_(rsa|dsa|ecdsa|ed25519)|.+\.(pem|key|p12|pfx|jks|keystore|kdbx))$/i;
@@ -18,28 +19,30 @@ export function isDotenv(path: string): boolean {
   return /^(\.env(\..+)?|.+\.env|\.envrc)$/i.test(name) && !TEMPLATES.test(name);
 }
 
-/** Name → value of a `.env` file: `NAME=value`, `export NAME="value"`, comments; anything else is skipped. */
+/** Name → value of a `.env` file: `NAME=value`, `export NAME="value"`, quoted over lines; comments and anything else are skipped. */
 export function parseDotenv(text: string): Map<string, string> {
   const values = new Map<string, string>();
-  const entry = /^[ \t]*(?:export[ \t]+)?([\w.-]+)[ \t]*[=:][ \t]*(?:"((?:\\.|[^"\\])*)"|'([^']*)'|([^\r\n]*))/gm;
+  const entry = /^[ \t]*(?:export[ \t]+)?([\w.-]+)[ \t]*[=:][ \t]*(?:"((?:\\[^]|[^"\\])*)"|'([^']*)'|([^\r\n]*))/gm;
   for (const match of text.matchAll(entry)) {
     const [, name = "", double, single, bare] = match;
-    const value = double?.replaceAll("\\n", "\n").replace(/\\(.)/g, "$1") ?? single ?? (bare ?? "").replace(/\s+#.*$/, "").trim();
+    const value = double?.replace(/\\([^])/g, (_, each: string) => (each === "n" ? "\n" : each)) ?? single ?? (bare ?? "").replace(/\s+#.*$/, "").trim();
     if (value) values.set(name, value);
   }
   return values;
 }
 
-const TELLING_NAME = /key|token|secret|pass|pwd|credential|auth|dsn|conn|private|salt|cert|signature|webhook/i;
+const TELLING_NAME = /key|token|secret|pass|pwd|phrase|credential|auth|dsn|conn|private|salt|cert|signature|webhook/i;
+const PLAIN_SETTING = /^(true|false|none|null|basic|bearer|digest|\d{1,5})$/i;
+const URL_WITH_PASSWORD = /:\/\/[^\s/@]*:[^\s/@]+@/;
 
 /**
  * Whether a value is taken out of other texts too. Short words and plain settings (`DEBUG=true`,
  * `ENV=development`) stay: replacing them everywhere would damage code that has nothing to do with them.
  */
 export function isSecretValue(name: string, value: string): boolean {
-  if (value.length < 6) return false;
-  if (TELLING_NAME.test(name)) return !/^(true|false|none|null|\d{1,9})$/i.test(value);
-  return value.length >= 16 && /\d/.test(value) && /[a-z]/i.test(value) && !/\s/.test(value);
+  if (TELLING_NAME.test(name)) return value.length >= 4 && !PLAIN_SETTING.test(value);
+  if (value.length < 12 || /\s/.test(value)) return false;
+  return URL_WITH_PASSWORD.test(value) || (/\d/.test(value) && /[a-z]/i.test(value));
 }
 
 export interface Redaction {

@@ -20,7 +20,7 @@ MODEL = "Stand-in-1B (test model)"
 
 @dataclass
 class Answer:
-    """What the next request gets. ``fault``: ``status:503``, ``cut``, ``empty``, ``too-long:<bytes>`` or nothing."""
+    """What the next request gets. ``fault``: ``status:503``, ``away``, ``cut``, ``length``, ``empty``, ``too-long:<bytes>`` or nothing."""
 
     text: str = "It **checks** an address. The pattern is simple on purpose."
     fault: str = ""
@@ -107,6 +107,10 @@ class Gateway:
         self.asked.append(body)
         answer = self.reply(body) if self.reply else self.answer
         kind, _, detail = answer.fault.partition(":")
+        if kind == "away":  # to the client it is the same as nobody listening: no byte comes back
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
         if kind == "status":
             message = f"No model is set up: the operator has to name one (HTTP {detail})."
             return web.json_response({"error": {"message": message, "code": None}}, status=int(detail))
@@ -137,7 +141,7 @@ class Gateway:
             await asyncio.sleep(answer.word_s)
         for index, call in enumerate(answer.tool_calls):
             await send({"tool_calls": [{"index": index, **call}]})
-        await send({}, "tool_calls" if answer.tool_calls else "stop")
+        await send({}, "tool_calls" if answer.tool_calls else "length" if answer.fault == "length" else "stop")
         await response.write(b"data: [DONE]\n\n")
 
 

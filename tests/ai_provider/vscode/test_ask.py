@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -134,6 +135,18 @@ async def test_a_secret_file_is_not_sent_nor_its_values_from_elsewhere(
     await expect(ide.answer).to_contain_text(".env may hold secrets and was not sent", timeout=30_000)
     await expect(ide.answer).to_contain_text(MODEL)
     assert "sk-very-secret-123" not in gateway.last()
+    # Nor when it is named, with a value of it pasted beside.
+    asked = len(gateway.asked)
+    await ide.open("client.py")
+    await ide.open_chat()
+    await ide.page.keyboard.type("is sk-very-secret-123 the one in #file:.env ?")
+    await ide.page.keyboard.press("Escape")
+    await ide.page.keyboard.press("Enter")
+    await expect(ide.answer).to_contain_text(".env may hold secrets and was not sent", timeout=30_000)
+    await expect(ide.answer).to_contain_text(MODEL)
+    assert len(gateway.asked) == asked + 1
+    assert "is <SERVICE_KEY from .env> the one" in gateway.last()
+    assert "sk-very-secret-123" not in json.dumps(gateway.asked)
 
 
 async def test_a_file_that_is_referenced_goes_with_the_question(

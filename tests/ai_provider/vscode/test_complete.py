@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 
 import pytest
@@ -40,6 +41,31 @@ async def test_ghost_text_is_accepted_with_tab(ide: Editor, workspace: Workspace
     await ide.page.keyboard.press("Tab")
     await expect(ide.text).to_contain_text("return sum(item.weight for item in items)")
     await expect(ide.ghost).to_have_count(0)
+
+
+async def test_no_secret_goes_along_from_the_file_or_its_neighbours_and_it_comes_back_in_the_suggestion(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    number = next(_numbers)
+    workspace.write(".env", "SERVICE_KEY=sk-very-secret-123\n")
+    workspace.write(f"near{number}.py", 'def connect_orders():\n    return connect("orders", "sk-very-secret-123")\n')
+    workspace.write(
+        f"here{number}.py", 'KEY = "sk-very-secret-123"\n\ndef connect_orders_again():\n    return connect("orders", \n'
+    )
+    gateway.completion = '"<SERVICE_KEY from .env>")'
+    await ide.open(".env")
+    await ide.open(f"near{number}.py")
+    await ide.open(f"here{number}.py")
+    await ide.page.keyboard.press("Control+End")
+    await ide.page.keyboard.press("ArrowUp")
+    await ide.page.keyboard.press("End")
+    await ide.page.keyboard.type(" ")
+    await expect(ide.ghost.filter(has_text="sk-very-secret-123")).to_be_visible(timeout=30_000)
+    asked = json.dumps(gateway.completions)
+    assert f"From near{number}.py:" in asked
+    assert "<SERVICE_KEY from .env>" in asked
+    assert "sk-very-secret-123" not in asked
+    await ide.page.keyboard.press("Escape")
 
 
 @pytest.mark.parametrize("upstream_s", [0.0, 0.5], ids=["before", "after"])

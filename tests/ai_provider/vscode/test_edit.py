@@ -104,17 +104,63 @@ async def test_an_edit_never_overwrites_what_was_typed_in_the_meantime(
     await ide.dismiss()
 
 
-async def test_a_cut_edit_keeps_what_arrived_and_asks(ide: Editor, workspace: Workspace, gateway: Gateway) -> None:
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [("cut", "The connection broke"), ("length", "reached the end of what it can write")],
+)
+async def test_a_cut_edit_keeps_what_arrived_and_asks(
+    ide: Editor, workspace: Workspace, gateway: Gateway, fault: str, sentence: str
+) -> None:
     workspace.write("long.py", "a = 0\n")
-    gateway.answer = Answer(text="```python\na = 1\nb = 2\nc = 3\nd = 4\ne = 5\n```", fault="cut", word_s=0.1)
+    gateway.answer = Answer(text="```python\na = 1\nb = 2\nc = 3\nd = 4\ne = 5\n```", fault=fault, word_s=0.1)
     await ide.open("long.py")
     await ide.select_all()
     await edit(ide, "more letters")
-    message = await ide.notice("The connection broke before the answer was complete.")
+    message = await ide.notice(sentence)
     await expect(message).to_contain_text("Accept what arrived?")
     await expect(ide.page.locator(".monaco-diff-editor .modified-in-monaco-diff-editor")).to_contain_text("b =")
     await message.get_by_role("button", name="Reject").click()
     await expect(ide.text).to_contain_text("a = 0")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (Answer(fault="empty"), "gave an empty answer"),
+        (Answer(text="\n"), "gave an empty answer"),
+        (Answer(text="```python\n```"), "answered without any code"),
+    ],
+    ids=["empty", "blank", "an empty fence"],
+)
+async def test_an_empty_answer_overwrites_nothing(
+    ide: Editor, workspace: Workspace, gateway: Gateway, answer: Answer, sentence: str
+) -> None:
+    before = "kept = 'as it is'\n"
+    path = workspace.write("kept.py", before)
+    gateway.answer = answer
+    await ide.open("kept.py")
+    await ide.select_all()
+    await edit(ide, "shorter")
+    await ide.notice(sentence)
+    await expect(ide.page.locator(".monaco-diff-editor")).to_have_count(0)
+    await expect(ide.text).to_contain_text("kept")
+    assert path.read_text() == before
+    await ide.dismiss()
+
+
+async def test_a_huge_selection_is_not_replaced_by_an_answer_to_a_part_of_it(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    before = "".join(f"value_{n} = {n}\n" for n in range(60_000))
+    path = workspace.write("huge.py", before)
+    await ide.open("huge.py")
+    await ide.select_all()
+    await edit(ide, "double all of them")
+    await ide.notice("are too much for one edit: select less")
+    assert gateway.asked == []
+    await expect(ide.page.locator(".monaco-diff-editor")).to_have_count(0)
+    assert path.read_text() == before
+    await ide.dismiss()
 
 
 async def test_a_read_only_file_is_not_edited(ide: Editor, workspace: Workspace, gateway: Gateway) -> None:
@@ -206,3 +252,22 @@ async def test_a_commit_message_is_written_for_what_is_staged(
     assert "not staged" not in asked
     assert "abc-secret-value" not in asked
     assert "Add instead" not in git(workspace.folder, "log"), "committing stays the person's"
+
+
+async def test_a_commit_message_that_cannot_be_written_leaves_the_box_as_it_was(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    workspace.write("sum.py", "def add(a, b):\n    return b + a\n")
+    git(workspace.folder, "add", "sum.py")
+    await ide.run("Source Control: Focus on Changes View")
+    box = ide.page.locator(".scm-editor .view-lines").first
+    await expect(box).to_be_visible(timeout=30_000)
+    await box.click()
+    await ide.page.keyboard.press("Control+a")
+    await ide.page.keyboard.type("My own words")
+    gateway.answer = Answer(fault="away")
+    await ide.run("Neural Inverse: Write commit message")
+    await ide.page.get_by_role("button", name="Replace", exact=True).click()
+    await ide.notice("does not answer")
+    await expect(box).to_contain_text("My own words")
+    await ide.dismiss()
