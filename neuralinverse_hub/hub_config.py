@@ -64,6 +64,8 @@ def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
     base_url = str(c.JupyterHub.get("base_url", "/"))
     ledger = hub_economics.reached(services[wire.ECONOMICS_SERVICE], base_url)
     services[wire.GATEWAY_SERVICE] = hub_economics.recording(services[wire.GATEWAY_SERVICE], ledger, folder)
+    if wire.GIT_SERVICE in services:
+        services[wire.GIT_SERVICE] = hub_economics.measuring(services[wire.GIT_SERVICE], ledger)
     c.JupyterHub.services = list(services.values())
     addresses = {each["name"]: _address(services[each["name"]], hub_url, base_url) for each in ours}
     if regions and settings.git_host == "embedded":

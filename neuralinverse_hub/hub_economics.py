@@ -18,7 +18,7 @@ from traitlets.config import Config
 from neuralinverse_hub import wire
 from neuralinverse_hub.settings import NeuralInverseHub
 
-__all__ = ["join", "reached", "recording", "service"]
+__all__ = ["join", "measuring", "reached", "recording", "service"]
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,16 @@ def recording(gateway: Mapping[str, Any], ledger: str, folder: str) -> dict[str,
     }
 
 
+def measuring(git_host: Mapping[str, Any], ledger: str) -> dict[str, Any]:
+    """The Git host that measures what it holds; one that runs elsewhere is told so where it is configured."""
+    if "command" not in git_host:
+        return dict(git_host)
+    return {
+        **git_host,
+        "environment": {wire.ENV_VOLUMES_URL: f"{ledger}/{wire.VOLUME_RECORDS}", **git_host.get("environment", {})},
+    }
+
+
 def join(c: Config, environ: Mapping[str, str], address: str, folder: str, size: str) -> None:
     """Let the gateway and the hub itself hand records in, and the service ask the hub what runs.
 
@@ -93,7 +103,9 @@ def join(c: Config, environ: Mapping[str, str], address: str, folder: str, size:
         },
         {
             "name": "economics-records",
-            "services": [wire.GATEWAY_SERVICE, wire.COMPUTE_SERVICE],
+            "services": [
+                name for name in (wire.GATEWAY_SERVICE, wire.GIT_SERVICE, wire.COMPUTE_SERVICE) if name in services
+            ],
             "scopes": [wire.service_scope(wire.ECONOMICS_SERVICE)],
         },
     ]

@@ -83,6 +83,10 @@ NETWORK_ENVIRONMENT: Final = (
 ENV_LEDGER_URL: Final = "NEURALINVERSE_LEDGER_URL"
 """URL of the economics service's ``USAGE_RECORDS``. The bearer is the gateway's own ``JUPYTERHUB_API_TOKEN``."""
 
+ENV_VOLUMES_URL: Final = "NEURALINVERSE_VOLUMES_URL"
+"""URL of the economics service's ``VOLUME_RECORDS``, for the embedded Git host; the bearer is its own
+``JUPYTERHUB_API_TOKEN``. Unset: nothing is measured."""
+
 # -- environment of the economics service: hub_config writes it --------------------------------------------------------
 
 ENV_LEDGER: Final = "NEURALINVERSE_LEDGER"

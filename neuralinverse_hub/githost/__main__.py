@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.delivery import LedgerClient
 from neuralinverse_hub.regions import catalogue
 from neuralinverse_hub.regions.errors import BadCatalogue
 
@@ -22,6 +23,7 @@ from .app import LARGEST_BODY, make_app
 from .errors import GitHostError
 from .identity import Identity
 from .repositories import Repositories
+from .volumes import Volumes
 
 ENV_ROOT: Final = "NEURALINVERSE_GIT_ROOT"
 
@@ -59,6 +61,11 @@ async def _serve() -> None:
     server = HTTPServer(make_app(prefix, Identity(hubs), repositories), max_body_size=LARGEST_BODY)
     server.add_sockets(sockets)
     logging.info("git host: %s on http://%s:%s%s", root, host, sockets[0].getsockname()[1], prefix)
+    volumes = None
+    if url := os.environ.get(wire.ENV_VOLUMES_URL):
+        client = LedgerClient(url, os.environ.get(wire.ENV_TOKEN, ""))
+        volumes = Volumes(root, client.deliver, os.environ.get(wire.ENV_REGION, ""))
+        volumes.open()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -67,6 +74,8 @@ async def _serve() -> None:
     server.stop()
     await asyncio.wait_for(server.close_all_connections(), 5)
     await repositories.close()
+    if volumes is not None:
+        await volumes.close()
 
 
 def main() -> int:
