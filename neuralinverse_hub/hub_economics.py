@@ -114,5 +114,6 @@ def join(c: Config, environ: Mapping[str, str], address: str, folder: str, size:
         wire.ENV_REGION, ""
     )
     recorder = Recorder(Path(folder) / "compute-records", client.deliver, region, size)
+    recorder.begin_soon()
     for spawner in (c.LocalWorkspaceSpawner, c.NeuralInverseDockerSpawner, c.NeuralInverseSpawner):
         spawner.recorder = recorder

@@ -5,6 +5,8 @@ Nothing that goes wrong here holds up a start or a stop; what is not recorded, t
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +32,25 @@ class Recorder:
         # traitlets gives every spawner a copy of its configuration; the folder is for one.
         return self
 
+    def begin_soon(self) -> None:
+        """Hand over what an earlier run of the hub left, without waiting for the next start or stop of a workspace.
+
+        The hub reads its configuration within its event loop; where there is none, nothing is begun.
+        """
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop().call_soon(self._begin_or_say)
+
+    def _begin_or_say(self) -> None:
+        try:
+            self._begin()
+        except OSError as error:
+            log.error("workspace-hours cannot be recorded: %s", error)
+
+    def _begin(self) -> None:
+        if not self._open:
+            self._spool.open()
+            self._open = True
+
     async def record(
         self, person: str, server: str, started: datetime, ended: datetime | None, size: str, generation: int
     ) -> None:
@@ -44,9 +65,7 @@ class Recorder:
             generation=generation,
         )
         try:
-            if not self._open:
-                self._spool.open()
-                self._open = True
+            self._begin()
             await self._spool.keep(record)
         except OSError as error:
             log.error("the hours of a workspace of %s are not recorded: %s", person, error)
