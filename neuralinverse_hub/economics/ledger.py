@@ -144,7 +144,8 @@ class Ledger:
                 # Replicas that start together wait for each other.
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7160538)"))
             head = ScriptDirectory.from_config(_alembic(connection)).get_current_head()
-            now = MigrationContext.configure(connection).get_current_revision()
+            options = {"version_table": schema.VERSION_TABLE}
+            now = MigrationContext.configure(connection, opts=options).get_current_revision()
             known = {each.revision for each in ScriptDirectory.from_config(_alembic(connection)).walk_revisions()}
             if now is not None and now not in known:
                 raise LedgerAway(

@@ -4,11 +4,27 @@ exactly on every database. Alembic's revisions below ``migrations`` make the sam
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
 
-__all__ = ["day_change", "day_figures", "metadata", "note", "stint", "usage", "usage_hour", "volume", "weight"]
+__all__ = [
+    "VERSION_TABLE",
+    "day_change",
+    "day_figures",
+    "metadata",
+    "note",
+    "stint",
+    "usage",
+    "usage_hour",
+    "volume",
+    "weight",
+]
 
 metadata = MetaData()
+
+VERSION_TABLE: Final = "economics_version"
+"""Alembic's own table here, so that the ledger may share a database with the hub, which has one under the usual name."""
 
 usage = Table(
     "usage",

@@ -241,18 +241,23 @@ def test_volumes_count_once(ledger: Ledger) -> None:
 
 def test_the_migrations_make_the_tables_that_the_code_knows_and_go_back(ledger: Ledger) -> None:
     with ledger.reading() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        assert (
+            compare_metadata(
+                MigrationContext.configure(connection, opts={"version_table": schema.VERSION_TABLE}), schema.metadata
+            )
+            == []
+        )
     ledger.upgrade()
     ledger.downgrade("base")
     with ledger.reading() as connection:
-        assert sa.inspect(connection).get_table_names() == ["alembic_version"]
+        assert sa.inspect(connection).get_table_names() == [schema.VERSION_TABLE]
     ledger.upgrade()
     assert ledger.add_usage([usage(1)]).new == 1
 
 
 def test_tables_of_a_newer_version_are_left_alone(ledger: Ledger) -> None:
     with ledger.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql("UPDATE economics_version SET version_num = '9999'")
     with pytest.raises(LedgerAway, match="newer version"):
         ledger.upgrade()
 
@@ -270,3 +275,22 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     with pytest.raises(LedgerAway, match="not a database"):
         broken.upgrade()
     broken.close()
+
+
+def test_the_hubs_own_database_may_hold_it_too(url: str) -> None:
+    from jupyterhub import orm
+
+    engine = sa.create_engine(url)
+    orm.check_db_revision(engine)
+    orm.Base.metadata.create_all(engine)
+    ledger = Ledger(url)
+    ledger.upgrade()
+    assert ledger.add_usage([usage(1)]).new == 1
+    # Neither takes the other's tables for its own.
+    orm.check_db_revision(engine)
+    ledger.upgrade()
+    assert len(rows(ledger, schema.usage)) == 1
+    ours = set(schema.metadata.tables)
+    assert not ours & set(orm.Base.metadata.tables)
+    engine.dispose()
+    ledger.close()

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralinverse_hub.cli import main
@@ -51,6 +51,7 @@ def test_without_a_change_the_month_is_what_was_measured(costs: list[int]) -> No
     assert found.low <= found.median <= found.high
 
 
+@settings(max_examples=30)
 @given(COSTS, st.integers(0, 100), st.integers(0, 100))
 def test_dearer_models_and_more_heavy_people_never_raise_the_margin(costs: list[int], one: int, other: int) -> None:
     base = base_of(month(costs))
