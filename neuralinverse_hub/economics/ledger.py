@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,31 +28,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from neuralinverse_hub import wire
 from neuralinverse_hub.economics import schema
 from neuralinverse_hub.economics.errors import BadRecord, LedgerAway
-from neuralinverse_hub.economics.money import LARGEST_PICO, to_pico
+from neuralinverse_hub.economics.records import check_texts, micros, moment, stint_of, usage_row
 from neuralinverse_hub.economics.stints import DAY, Stint, merged
 
 __all__ = ["Ledger", "Taken", "micros", "moment"]
 
 _SUMS: Final = tuple(each.name for each in schema.usage_hour.columns if not each.primary_key)
 _KEYS: Final = tuple(each.name for each in schema.usage_hour.columns if each.primary_key)
-_MOST_TOKENS: Final = 10**12
 _SOME: Final = 500
 """Rows of one statement; below every database's limit of parameters."""
 ANONYMOUS: Final = "anonymous/"
 """Begins the pseudonyms. No hub gives a person a name with a slash."""
-
-
-def micros(at: datetime) -> int:
-    """Microseconds of Unix time, exactly. Raises BadRecord for a time without a zone."""
-    if at.tzinfo is None:
-        raise BadRecord(f"{at} has no time zone")
-    span = at - datetime(1970, 1, 1, tzinfo=UTC)
-    return (span.days * 86400 + span.seconds) * 10**6 + span.microseconds
-
-
-def moment(at: int) -> datetime:
-    """The time that `micros` made a number of."""
-    return datetime.fromtimestamp(at // 10**6, UTC).replace(microsecond=at % 10**6)
 
 
 @dataclass(slots=True)
@@ -168,7 +153,7 @@ class Ledger:
             since = int(_note(connection, "records_since") or 0)
             for record in records:
                 try:
-                    row = _usage_row(record, since)
+                    row = usage_row(record, since)
                 except (BadRecord, TypeError, AttributeError, OverflowError) as error:
                     taken.refused.append(f"usage {str(record.request_id)[:80]!r}: {error}")
                     continue
@@ -229,7 +214,7 @@ class Ledger:
         stints: list[Stint] = []
         for record in records:
             try:
-                stints.append(_stint(record))
+                stints.append(stint_of(record))
             except (BadRecord, TypeError, AttributeError) as error:
                 taken.refused.append(
                     f"workspace {str(record.workspace)[:80]!r} of {str(record.person)[:80]!r}: {error}"
@@ -303,7 +288,7 @@ class Ledger:
         for record in records:
             try:
                 row = {**asdict(record), "at": micros(record.at)}
-                _check_texts(row, schema.volume)
+                check_texts(row, schema.volume)
                 if record.kind not in ("storage", "network") or not 0 <= record.amount < 2**60:
                     raise BadRecord(f"{record.amount} of {record.kind!r}; storage or network, and not below 0")
             except (BadRecord, TypeError, AttributeError) as error:
@@ -405,64 +390,6 @@ def _note(connection: sa.Connection, name: str) -> str | None:
 
 def _in_parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
     return (rows[start : start + _SOME] for start in range(0, len(rows), _SOME))
-
-
-def _check_texts(row: Mapping[str, Any], table: sa.Table) -> None:
-    for column in table.columns:
-        if isinstance(column.type, sa.String):
-            text = row[column.name]
-            if not isinstance(text, str) or len(text) > (column.type.length or 0) or "\0" in text:
-                raise BadRecord(f"{column.name} is {str(text)[:60]!r}; text of at most {column.type.length} characters")
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                raise BadRecord(f"{column.name} is {str(text)[:60]!r}, which is no text") from None
-
-
-def _usage_row(record: wire.UsageRecord, since: int) -> dict[str, Any]:
-    row = {each.name: getattr(record, each.name) for each in schema.usage.columns if each.name not in ("at", "pico")}
-    _check_texts(row, schema.usage)
-    for name in ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "retries"):
-        value = row[name]
-        if type(value) is not int or not 0 <= value <= (_MOST_TOKENS if name != "retries" else 10**6):
-            raise BadRecord(f"{name} is {value!r}; a whole number from 0")
-    if record.cached_tokens > record.input_tokens:
-        raise BadRecord(f"{record.cached_tokens} cached tokens of {record.input_tokens}")
-    for name in ("duration_s", "first_token_s"):
-        if row[name] is not None and not 0 <= row[name] < 10**9:
-            raise BadRecord(f"{name} is {row[name]!r}")
-    row["at"] = micros(record.at)
-    if row["at"] < since:
-        raise BadRecord(f"is of {record.at}, and single requests are kept since {moment(since)} only")
-    row["pico"] = None
-    if record.usd is not None:
-        if not record.usd.is_finite() or not 0 <= record.usd * 10**12 <= LARGEST_PICO:
-            raise BadRecord(f"costs {record.usd} USD; 0 to a million")
-        row["pico"] = to_pico(record.usd)
-    return row
-
-
-def _stint(record: wire.ComputeRecord) -> Stint:
-    started = micros(record.started_at)
-    ended = micros(record.ended_at) if record.ended_at else None
-    stint = Stint(
-        record.person,
-        record.workspace,
-        started,
-        record.size,
-        record.region,
-        ended,
-        record.exact,
-        max(started, ended or 0),
-        record.generation,
-    )
-    if type(record.generation) is not int or not 0 <= record.generation < 2**63:
-        raise BadRecord(f"generation is {record.generation!r}; a whole number from 0")
-    _check_texts(asdict(stint), schema.stint)
-    if ended is not None and ended < started:
-        # A clock was set back in between: it ran, and nobody can say for how long.
-        return replace(stint, ended=started, exact=False, seen=started)
-    return stint
 
 
 def _pseudonym(person: str, secret: bytes) -> str:
