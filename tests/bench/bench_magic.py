@@ -1,4 +1,4 @@
-"""How long after the bare gateway call the first token stands in a notebook: ``python -m tests.bench.bench_magic [runs]``.
+"""How long after the bare gateway call the first token stands in a notebook: ``python tests/bench/bench_magic.py [runs]``.
 
 A real kernel asks a gateway on loopback that answers at once. ``bare`` is a plain ``http.client`` request over a kept connection
 until its first token; ``notebook`` is from sending the cell to the kernel until the first display message with text has come
@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -18,11 +17,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
 from ai_provider import kernel_startup
 from tests.ai_provider.standin import TOKEN, StandIn
+from tests.bench.figures import finish, median, percentile
 
 WARM_UP = 3
 
@@ -60,13 +62,7 @@ def cell(kernel: BlockingKernelClient, source: str) -> float:
             return took
 
 
-def row(name: str, seconds: list[float]) -> str:
-    milliseconds = sorted(value * 1000 for value in seconds)
-    high = milliseconds[int(len(milliseconds) * 0.95)]
-    return f"| {name} | {statistics.median(milliseconds):.1f} | {high:.1f} |"
-
-
-def main(runs: int) -> None:
+def main(runs: int) -> int:
     gateway = StandIn()
     gateway.pause_s = 0
     with tempfile.TemporaryDirectory() as home:
@@ -91,14 +87,14 @@ def main(runs: int) -> None:
             kernel.stop_channels()
             manager.shutdown_kernel(now=True)
             gateway.stop()
-    print(f"{runs} runs, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}\n")
-    print("| First token | median ms | 95 % ms |\n|:--|--:|--:|")
-    for name, seconds in samples.items():
-        print(row(name, seconds))
     pairs = [asked - plain for asked, plain in zip(samples["notebook"], samples["bare call"], strict=True)]
-    print(row("notebook minus bare call", pairs))
-    print(f"| first %%ai of a kernel | {first * 1000:.1f} | |")
+    print(f"{runs} runs, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}\n")
+    figures = {"first_of_a_kernel_ms": first * 1000}
+    for name, seconds in {**samples, "notebook over bare call": pairs}.items():
+        figures[f"{name.replace(' ', '_')}_median_ms"] = median(seconds) * 1000
+        figures[f"{name.replace(' ', '_')}_p95_ms"] = percentile(seconds, 95) * 1000
+    return 0 if finish("magic", figures, {"notebook_over_bare_call_median_ms": ("<=", 15.0)}) else 1
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50)
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 50))
