@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .context import Notebook, Source, notebook_of, source_of_notebook, source_of_text
-from .redaction import is_secret_file
+from .redaction import folder_of, is_secret_file
 
 __all__ = ["Attached"]
 
@@ -59,6 +59,7 @@ class Attached:
         """The notebook in front of the person, unless they attached that one themselves."""
         if notebook is not None and all(source.name != notebook.path for source in self.sources):
             self.sources.append(source_of_notebook(notebook))
+            self.folders.append(folder_of(notebook.path, self.root))
 
     def _add_notebook(self, name: str, text: str, wanted: Any) -> None:
         try:

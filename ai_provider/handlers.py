@@ -23,7 +23,7 @@ from .client import Gateway, Patience
 from .client_async import AsyncClient
 from .context import Cell, Notebook
 from .errors import AiError
-from .redaction import folders_up, secrets_near
+from .redaction import folder_of, folders_up, secrets_near
 
 __all__ = ["SETTING", "Desk", "routes"]
 
@@ -69,7 +69,7 @@ class OurHandler(APIHandler):
 
 
 class CompletionHandler(OurHandler):
-    """POST {before, after, language, above} → {text, model, cached} or {error}. Leaving cancels the model."""
+    """POST {before, after, language, above, path} → {text, model, cached} or {error}. Leaving cancels the model."""
 
     _asking: asyncio.Task[dict[str, Any]] | None = None
 
@@ -82,7 +82,8 @@ class CompletionHandler(OurHandler):
             language=text_of(body, "language") or "python",
             above=text_of(body, "above"),
         )
-        self._asking = asyncio.ensure_future(self._complete(around))
+        beside = folder_of(text_of(body, "path"), self.desk.root)
+        self._asking = asyncio.ensure_future(self._complete(around, beside))
         try:
             answer = await self._asking
         except asyncio.CancelledError:
@@ -96,14 +97,14 @@ class CompletionHandler(OurHandler):
             self._asking.cancel()
         super().on_connection_close()
 
-    async def _complete(self, around: completion.Around) -> dict[str, Any]:
+    async def _complete(self, around: completion.Around, beside: Path) -> dict[str, Any]:
         if not around.worth_asking():
             return {"text": "", "model": None, "cached": False}
         known = self.desk.cache.get(around)
         if known is not None:
             return {"text": known, "model": None, "cached": True}
         folder = Path(os.environ.get(wire.ENV_FOLDER) or self.desk.root)
-        secrets = secrets_near(folders_up(self.desk.root, folder))
+        secrets = secrets_near([*folders_up(beside, self.desk.root.resolve()), *folders_up(self.desk.root, folder)])
         safe = completion.Around(*map(secrets.redact, (around.before, around.after, around.language, around.above)))
         try:
             async with self.desk.gateway().ask(completion.question(safe)) as answer:
@@ -111,7 +112,8 @@ class CompletionHandler(OurHandler):
                     pass
         except AiError as error:
             return {"error": str(error)}
-        text = completion.insertion(answer.text, around)
+        written = "\n".join((around.above, around.before, around.after))
+        text = secrets.restore(completion.insertion(answer.text, safe), written)
         self.desk.cache.put(around, text)
         return {"text": text, "model": answer.model, "cached": False}
 

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from string import Template
 
-__all__ = ["FILE_NAME", "MARK", "install", "text"]
+__all__ = ["FILE_NAME", "MARK", "install", "put", "text"]
 
 FILE_NAME = "00-neuralinverse.py"
 
@@ -77,20 +77,26 @@ def text() -> str:
 def install(home: Path) -> Path:
     """Where the startup file of ``home`` is: ours, up to date, or the person's own, which is left alone.
 
-    The file is replaced atomically, so a kernel that starts meanwhile reads the old or the new one. Raises ``OSError``
-    when ``home`` cannot be written.
+    Raises ``OSError`` when ``home`` cannot be written.
     """
-    folder = home / ".ipython" / "profile_default" / "startup"
-    path = folder / FILE_NAME
-    wanted = text()
+    path = home / ".ipython" / "profile_default" / "startup" / FILE_NAME
+    put(path, text(), MARK)
+    return path
+
+
+def put(path: Path, wanted: str, mark: str) -> bool:
+    """Write ``wanted`` to ``path``, unless what is there does not begin with ``mark``; whether it stands there then.
+
+    The file is replaced atomically, so a program that starts meanwhile reads the old or the new one.
+    """
     try:
         present = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         present = None
-    if present == wanted or (present is not None and not present.startswith(MARK)):
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".neuralinverse-")
+    if present == wanted or (present is not None and not present.startswith(mark)):
+        return present == wanted
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".neuralinverse-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(wanted)
@@ -98,4 +104,4 @@ def install(home: Path) -> Path:
     except BaseException:
         os.unlink(temporary)
         raise
-    return path
+    return True

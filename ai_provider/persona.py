@@ -155,7 +155,8 @@ class NeuralInversePersona(BasePersona):  # type: ignore[misc]  # jupyter-ai is 
             f"{self.system_prompt}\n\nWhat the person works on:\n{context.text}" if context.text else self.system_prompt
         )
         folder = Path(os.environ.get(wire.ENV_FOLDER) or attached.root)
-        secrets = secrets_near([*folders_up(attached.root, folder), *attached.folders])
+        beside = [above for own in attached.folders for above in folders_up(own, attached.root)]
+        secrets = secrets_near([*folders_up(attached.root, folder), *beside])
         messages = conversation.with_prompt(prompt, system)
         unsent = secrets.found_in("\n".join(sent["content"] for sent in messages)) + attached.refused
         safe = [{**sent, "content": secrets.redact(sent["content"])} for sent in messages]

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Secrets", "folders_up", "is_secret_file", "secrets_near"]
+__all__ = ["Secrets", "folder_of", "folders_up", "is_secret_file", "secrets_near"]
 
 SECRET_NAMES = re.compile(
     r"(\.env(\..+)?|.+\.env|\.envrc|\.netrc|\.pgpass|\.npmrc|\.pypirc|\.htpasswd|credentials"
@@ -68,6 +68,13 @@ class Secrets:
     def found_in(self, text: str) -> list[str]:
         """The names of the secrets that ``text`` contains, in order of name."""
         return sorted({name for value, name in self.names.items() if any(form in text for form in forms(value))})
+
+    def restore(self, answer: str, question: str) -> str:
+        """``answer`` with the values put back that ``redact`` takes out of ``question``."""
+        for value, name in self.names.items():
+            if value in question:
+                answer = answer.replace(f"<{name} from .env>", value)
+        return answer
 
 
 def forms(value: str) -> tuple[str, str]:
@@ -133,3 +140,10 @@ def folders_up(start: Path, top: Path) -> list[Path]:
         return [start, top]
     parents = list(start.parents)
     return [start, *parents[: parents.index(top) + 1]]
+
+
+def folder_of(path: str, root: Path) -> Path:
+    """The folder of a file as Jupyter's pages name it (``drive:below/the/root``); ``root`` for what is not below it."""
+    root = root.resolve()
+    folder = (root / path.rpartition(":")[2]).resolve().parent
+    return folder if root in folder.parents else root

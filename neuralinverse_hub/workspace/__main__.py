@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ai_provider
-from ai_provider import kernel_startup
+from ai_provider import kernel_startup, llm_models
 from neuralinverse_hub import wire
 from neuralinverse_hub.workspace import agent, ide
 from neuralinverse_hub.workspace.place import BadWorkspace, Place
@@ -34,6 +34,10 @@ async def _run(given: Mapping[str, str], warm: agent.Warm | None = None) -> int:
         return 1
     ide.seed_settings(place.state)
     kernel_startup.install(place.home)
+    try:
+        llm_models.install(place.home)
+    except OSError as error:  # a command that has to be told of the gateway by hand is no reason not to start
+        log.warning("llm is not told of the gateway's tasks: %s", error)
     environ = place.environment(given, jupyter_config=_jupyter_config())
     server = [
         sys.executable,

@@ -177,7 +177,9 @@ def test_ghost_text_comes_while_typing_is_cancelled_by_typing_and_taken_with_tab
     page: Page, lab: Lab, standin: StandIn
 ) -> None:
     standin.replies["coding"] = "turn a + b"
-    editor = open_notebook(page, lab, "ghost.ipynb", "import math", "def add(a, b):\n    ")
+    (lab.folder / "deep").mkdir(exist_ok=True)
+    (lab.folder / "deep" / ".env").write_text("DEEP_KEY=sk-deep-secret\n")
+    editor = open_notebook(page, lab, "deep/ghost.ipynb", "key = 'sk-deep-secret'", "def add(a, b):\n    ")
     standin.fail_next = "stall"
     page.keyboard.type("r")
     eventually(lambda: standin.fail_next is None)
@@ -186,7 +188,7 @@ def test_ghost_text_comes_while_typing_is_cancelled_by_typing_and_taken_with_tab
     expect(ghost).to_have_text("turn a + b")
     assert "stall" in standin.left, "typing on cancels the question that nobody reads any more"
     asked = standin.asked[-1]["messages"][-1]["content"]
-    assert asked == "```python\nimport math\n\ndef add(a, b):\n    re<cursor>\n```"
+    assert asked == "```python\nkey = '<DEEP_KEY from .env>'\n\ndef add(a, b):\n    re<cursor>\n```"
     questions = len(standin.asked)
     page.keyboard.type("t")
     expect(ghost).to_have_text("urn a + b")
@@ -217,12 +219,24 @@ def test_the_chat_knows_the_open_notebook_saved_or_not(page: Page, lab: Lab, sta
     page.keyboard.type("total = 42")
     page.locator(".jp-DirListing-item").filter(has_text="beside.chat").dblclick()
     page.locator(".jp-jai-personaControls-persona:visible").first.wait_for()
+    standin.replies["auto"] = "The last line of the cell makes `total` **42**."
     say(page, "What is total?")
     answer = page.locator(".jp-chat-message").last
     expect(answer).to_contain_text("with beside.ipynb · not sent: API_KEY")
     system = standin.asked[-1]["messages"][0]["content"]
     assert "(the person is here)\nunsaved = 1\nkey = '<API_KEY from .env>'\ntotal = 42" in system
     page.screenshot(path=screenshot("lab-chat-with-notebook"))
+
+
+def test_a_secret_beside_the_file_is_not_sent_and_comes_back_in_the_suggestion(lab: Lab, standin: StandIn) -> None:
+    (lab.folder / "far" / "away").mkdir(parents=True)
+    (lab.folder / "far" / ".env").write_text("FAR_KEY=sk-far-secret\nOTHER_KEY=sk-other-secret\n")
+    standin.replies["coding"] = "'<FAR_KEY from .env>', '<OTHER_KEY from .env>')"
+    body = json.dumps({"above": "old = 'sk-far-secret'", "before": "connect(", "path": "far/away/file.py"})
+    status, answer = request(lab, "POST", "complete", body)
+    assert status == 200
+    assert "sk-far-secret" not in json.dumps(standin.asked)
+    assert json.loads(answer)["text"] == "'sk-far-secret', '<OTHER_KEY from .env>')", "only what the person has written"
 
 
 def request(lab: Lab, method: str, path: str, body: str, password: str = PASSWORD) -> tuple[int, str]:
@@ -242,6 +256,7 @@ def request(lab: Lab, method: str, path: str, body: str, password: str = PASSWOR
         ("POST", "complete", "[]", 400, "The body must be a JSON object."),
         ("POST", "complete", '{"before": 1}', 400, "before must be a string, not int."),
         ("POST", "complete", '{"before": " "}', 200, '"text": ""'),
+        ("POST", "complete", '{"before": "x", "path": 1}', 400, "path must be a string, not int."),
         ("PUT", "notebook", '{"cells": 1}', 400, "cells must be a list"),
         ("PUT", "notebook", "{}", 204, ""),
         ("PUT", "notebook", json.dumps({"x": "x" * 2_000_000}), 413, "too long to be context"),

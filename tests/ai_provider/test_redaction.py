@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ai_provider.redaction import (
     Secrets,
+    folder_of,
     folders_up,
     is_dotenv,
     is_secret_file,
@@ -71,3 +72,18 @@ def test_the_files_of_a_folder_and_those_above_are_read_and_examples_are_not(tmp
     assert secrets.found_in("from-the-top, from-local, an-example") == ["LOCAL_KEY", "TOP_SECRET"]
     assert secrets.redact("use from-local") == "use <LOCAL_KEY from .env>"
     assert "from-local" not in repr(secrets)
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        ("a/b/n.ipynb", "a/b"),
+        ("RTC:a/n.ipynb", "a"),
+        ("n.ipynb", "."),
+        ("", "."),
+        ("../../etc/passwd", "."),
+        ("/etc/x", "."),
+    ],
+)
+def test_a_file_named_by_a_page_is_in_a_folder_of_the_workspace(tmp_path: Path, path: str, folder: str) -> None:
+    assert folder_of(path, tmp_path) == (tmp_path / folder).resolve()

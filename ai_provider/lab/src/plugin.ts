@@ -83,6 +83,7 @@ class GhostText implements Completer.IInlineCompletionProvider {
           after: request.text.slice(request.offset),
           language: language(request.mimeType),
           above: above(context),
+          path: pathOf(context),
         },
         running.signal,
       );
@@ -111,6 +112,12 @@ class GhostText implements Completer.IInlineCompletionProvider {
 function language(mimeType: string | undefined): string {
   const named = /^text\/(?:x-)?(\w+)/.exec(mimeType ?? '')?.[1];
   return named === undefined || named === 'ipython' || named === 'plain' ? 'python' : named;
+}
+
+/** Where the file is: the server keeps back what the `.env` files beside it and above it hold. */
+function pathOf(context: Completer.IInlineCompletionContext): string {
+  const widget = context.widget as unknown as Partial<NotebookPackage.NotebookPanel>;
+  return widget.context?.path ?? '';
 }
 
 function above(context: Completer.IInlineCompletionContext): string {
