@@ -21,7 +21,8 @@ def join(c: Config) -> None:
     JupyterHub has no hook for what runs beside it; its configuration file is read in the loop that it will run in.
     """
     chosen = c.JupyterHub.get("spawner_class", "")
-    if not (chosen == "neuralinverse" or getattr(chosen, "__name__", str(chosen)).endswith("NeuralInverseSpawner")):
+    bases = [each.__name__ for each in getattr(chosen, "__mro__", ())]
+    if chosen != "neuralinverse" and "NeuralInverseSpawner" not in (*bases, str(chosen).rpartition(".")[2]):
         return
     try:
         loop = asyncio.get_running_loop()

@@ -153,7 +153,9 @@ class NeuralInverseSpawner(ImageMixin, KubeSpawner):  # type: ignore[misc]  # Ku
         self.pod_id = pod["metadata"]["uid"]
         # Polls look there; it has seen this pod long ago.
         await self._start_watching_pods()
-        return str(self._get_pod_url(pod))
+        url = str(self._get_pod_url(pod))
+        await self.warm_pool.answers(f"{url}{self.user.url}api")
+        return url
 
     def _own_wishes(self) -> str:
         """Why no pod that was made ahead can do for this start; empty when one can."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import secrets
 import time
 from collections import defaultdict, deque
@@ -32,6 +33,9 @@ __all__ = ["NoWarmPod", "WarmPool", "words"]
 
 ROUND_S: Final = 5.0
 """Between two rounds when nothing happens; a claim starts the next one at once."""
+SETTLE_S: Final = 5.0
+"""After a claim, before new pods are made: loading one takes seconds of a CPU, and the person who just came is starting on
+what may be the same one."""
 _ATTEMPTS: Final = 3
 """Pods that one start tries: after that many failures the pool itself is in trouble, and a new pod is quicker."""
 _ANSWER_S: Final = 5.0
@@ -78,6 +82,8 @@ class WarmPool:
         self._taken: set[str] = set()
         """Pods that a start is at, so that two starts do not ask the cluster for the same one."""
         self._wake = asyncio.Event()
+        self._claimed_since: dict[str, float] = {}
+        """When the first pod was claimed since new ones were made, by the monotonic clock."""
         self._session: aiohttp.ClientSession | None = None
 
     # -- a start -------------------------------------------------------------------------------------------------------
@@ -107,6 +113,7 @@ class WarmPool:
             finally:
                 self._taken.discard(name)
                 self._wake.set()
+            self._claimed_since.setdefault(size, time.monotonic())
             metrics.CLAIMS.labels(size).inc()
             metrics.CLAIM_SECONDS.labels(size).observe(time.perf_counter() - began)
             return candidate
@@ -165,6 +172,20 @@ class WarmPool:
             if answer.status != 200:
                 # What it said may be anything: the workspace's side is not trusted with our log.
                 raise RuntimeError(f"it answered {answer.status}")
+
+    async def answers(self, url: str, timeout_s: float = 10.0) -> bool:
+        """Whether a server answers at ``url`` within ``timeout_s``, whatever it says.
+
+        The hub looks too, in steps that double from 0.2 s on; a claimed workspace takes about that long in all.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            try:
+                async with self._client().get(url, timeout=aiohttp.ClientTimeout(total=5), allow_redirects=False):
+                    return True
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                await asyncio.sleep(0.02)
+        return False
 
     def _remember(self, size: str) -> None:
         now = datetime.now(UTC)
@@ -254,8 +275,9 @@ class WarmPool:
         for name in due.sweep:
             self._log.warning("The pod %s was claimed, and no workspace knows it; deleting it", name)
             await self._delete(name)
-        if template is None:
+        if template is None or time.monotonic() - self._claimed_since.get(size, -math.inf) < SETTLE_S:
             return
+        self._claimed_since.pop(size, None)
         for _ in range(due.create):
             pod = pods.warm_pod(template, size, f"workspace-{size}-{secrets.token_hex(5)}", self._secret)
             try:

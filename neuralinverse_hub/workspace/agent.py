@@ -33,28 +33,41 @@ _RETRY_RESTORE_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 @dataclass(slots=True)
 class Warm:
-    """A server and a sync that have loaded everything, and wait for an environment on their standard input."""
+    """A server, a sync and an editor that have loaded everything, and wait for an environment on their standard input."""
 
     server: asyncio.subprocess.Process
     sync: asyncio.subprocess.Process | None
+    editor: asyncio.subprocess.Process | None = None
     loaded: bool = False
 
     @classmethod
     async def begin(cls, environ: Mapping[str, str], folder: Path) -> Warm:
-        """Start both; `load` says when they are ready."""
+        """Start them; `load` says when they are ready."""
         server = [sys.executable, "-m", "neuralinverse_hub.workspace.warm"]
         sync = [sys.executable, "-m", "neuralinverse_hub.sync", "run", "--standby"]
-        return cls(await _start(server, environ, folder, piped=True), await _start(sync, environ, folder, piped=True))
+        editor = ide.waiting_command(environ)
+        return cls(
+            await _start(server, environ, folder, piped=True),
+            await _start(sync, environ, folder, piped=True),
+            await _start(editor, environ, folder, piped=True) if editor else None,
+        )
 
     async def load(self) -> bool:
-        """Whether the server loaded everything; waits until it has, or has ended."""
+        """Whether the server loaded everything; waits until it has, or has ended. Without the editor it goes as well."""
         assert self.server.stdout is not None
-        self.loaded = await self.server.stdout.readline() == b"loaded\n"
-        return self.loaded
+        loaded = await self.server.stdout.readline() == b"loaded\n"
+        if self.editor is not None:
+            assert self.editor.stdout is not None
+            if await self.editor.stdout.readline() != b"loaded\n":
+                log.warning("the editor could not be loaded ahead; it is started with the workspace")
+                await _end(self.editor, signal.SIGKILL, 5)
+                self.editor = None
+        self.loaded = loaded
+        return loaded
 
     async def end(self) -> None:
-        """End both, e.g. because nobody claimed the workspace."""
-        for process in filter(None, [self.server, self.sync]):
+        """End them, e.g. because nobody claimed the workspace."""
+        for process in filter(None, [self.server, self.sync, self.editor]):
             await _end(process, signal.SIGKILL, 5)
 
 
@@ -75,8 +88,8 @@ async def run(environ: Mapping[str, str], place: Place, server_command: list[str
         arguments = server_command[server_command.index("jupyterhub.singleuser") + 1 :]
         given = {"environment": dict(environ), "folder": str(place.folder), "arguments": arguments}
         await _tell(server, given)
-        # Beside the server: it takes as long as that one, and jupyter-server-proxy would start it only afterwards.
-        editor = await _start_editor(environ, place)
+        # Beside the server: jupyter-server-proxy would start it only afterwards.
+        editor = await _start_editor(environ, place, warm.editor)
     lifetime = asyncio.create_task(server.wait(), name="server")
     told = asyncio.create_task(stopping.wait(), name="told to stop")
     sync = asyncio.create_task(_protect(environ, place, warm.sync if warm else None), name="sync")
@@ -143,11 +156,17 @@ async def _restored_by(
     return None
 
 
-async def _start_editor(environ: Mapping[str, str], place: Place) -> asyncio.subprocess.Process | None:
+async def _start_editor(
+    environ: Mapping[str, str], place: Place, waiting: asyncio.subprocess.Process | None
+) -> asyncio.subprocess.Process | None:
     """code-server at its own socket; None where there is none, so that jupyter-server-proxy says so."""
     socket = ide.early_socket(place.state)
     socket.unlink(missing_ok=True)
     base_url = f"{environ.get('JUPYTERHUB_SERVICE_PREFIX', '/').rstrip('/')}/vscode"
+    if waiting is not None:
+        arguments = ide.arguments(environ, str(socket), base_url)
+        await _tell(waiting, {"environment": dict(environ), "folder": str(place.folder), "arguments": arguments})
+        return waiting
     try:
         return await _start(ide.command(environ, str(socket), base_url), environ, place.folder)
     except FileNotFoundError as error:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from neuralinverse_hub import wire
 
-__all__ = ["READY_FILE", "command", "early_socket", "seed_settings", "server"]
+__all__ = ["READY_FILE", "arguments", "command", "early_socket", "seed_settings", "server", "waiting_command"]
 
 READY_FILE = "ready"
 """Below the private folder: holds the generation whose files are all in place; the editor opens only then."""
@@ -33,6 +33,8 @@ _FIRST_SETTINGS: dict[str, Any] = {
     "files.autoSaveDelay": 1000,
     "telemetry.telemetryLevel": "off",
     "update.mode": "none",
+    # A new terminal would advertise a product that asks for a sign-in.
+    "terminal.integrated.initialHint": False,
     "extensions.autoCheckUpdates": False,
     "security.workspace.trust.enabled": False,
     "git.openRepositoryInParentFolders": "never",
@@ -44,12 +46,12 @@ _FIRST_SETTINGS: dict[str, Any] = {
 def server() -> dict[str, Any]:
     """The jupyter-server-proxy entry ``vscode``; without code-server, one that shows no launcher."""
     try:
-        arguments = [sys.executable, "-m", "neuralinverse_hub.workspace.ide", "{unix_socket}", "{base_url}"]
+        line = [sys.executable, "-m", "neuralinverse_hub.workspace.ide", "{unix_socket}", "{base_url}"]
         code_server(os.environ)
     except FileNotFoundError:
         return {"command": ["false"], "launcher_entry": {"enabled": False}}
     return {
-        "command": arguments,
+        "command": line,
         "unix_socket": True,
         # A large restore may come first.
         "timeout": 600,
@@ -72,12 +74,24 @@ def code_server(environ: Mapping[str, str]) -> list[str]:
     return [found]
 
 
+def waiting_command(environ: Mapping[str, str]) -> list[str] | None:
+    """The command of a code-server that loads everything and waits; None where code-server is not the one we install."""
+    if wire.ENV_IDE_NODE not in environ or wire.ENV_IDE_ENTRY not in environ:
+        return None
+    script = Path(__file__).with_name("warm_editor.cjs")
+    return [environ[wire.ENV_IDE_NODE], str(script), environ[wire.ENV_IDE_ENTRY]]
+
+
 def command(environ: Mapping[str, str], listen_at: str, base_url: str) -> list[str]:
     """The whole command line. ``base_url`` is the entry's path below the hub, e.g. ``/user/ada/vscode``."""
+    return [*code_server(environ), *arguments(environ, listen_at, base_url)]
+
+
+def arguments(environ: Mapping[str, str], listen_at: str, base_url: str) -> list[str]:
+    """`command` without what names the program."""
     data = vscode_folder(Path(environ[wire.ENV_STATE]))
     lab_url = environ.get(wire.ENV_LAB_URL)
     return [
-        *code_server(environ),
         "--auth=none",
         f"--socket={listen_at}",
         "--socket-mode=0600",
@@ -161,8 +175,8 @@ def main() -> None:
     if early.exists():
         _stand_in(early, Path(listen_at))
         early.unlink(missing_ok=True)
-    arguments = command(environ, listen_at, base_url)
-    os.execve(arguments[0], arguments, environ)
+    line = command(environ, listen_at, base_url)
+    os.execve(line[0], line, environ)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.cluster import IMAGE, Cluster, ClusterHub, needs_cluster
+from tests.e2e import pages
 from tests.one_machine import eventually
 
 pytestmark = needs_cluster
@@ -39,7 +41,7 @@ def proxy(installed: Any) -> list[str]:
 
 
 def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whole(
-    cluster: Cluster, proxy: list[str], tmp_path: Path
+    cluster: Cluster, proxy: list[str], tmp_path: Path, page: Any
 ) -> None:
     with ClusterHub(cluster, tmp_path, proxy, pool(1)).running() as hub:
         (warm,) = eventually("a warm pod", cluster.ready, 120)
@@ -48,10 +50,20 @@ def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whol
         assert re.search(r"NEURALINVERSE_CLAIM_SHA256\n +value: [0-9a-f]{64}", described)
         assert "JUPYTERHUB_API_TOKEN" not in described
 
-        hub.add("ada")
-        hub.begin("ada")
-        hub.wait_ready("ada")
+        page.goto(hub.url)
+        page.fill("#username_input", "ada")
+        page.fill("#password_input", "any")
+        page.click("#login_submit")
+        page.click("form button[type=submit]:has-text('Start')")
+        pages.explorer_shows(page, "WELCOME.md")
         assert hub.pod_of("ada") == warm["metadata"]["name"]
+        # The editor was loaded before anybody knew whose it would be; its terminals are ada's all the same.
+        pages.run_command(page, "Terminal: Create New Terminal")
+        expect(page.locator(".terminal.xterm.focus, .terminal.xterm").first).to_be_visible(timeout=60_000)
+        page.locator(".terminal.xterm").first.click()
+        page.keyboard.type("echo $JUPYTERHUB_USER:$OPENAI_BASE_URL > who.txt\n")
+        eventually("the terminal's words", lambda: "ada:http" in in_work(cluster, hub, "who.txt"), 30)
+        page.screenshot(path=Path(__file__).parents[1] / "output" / "cluster-terminal.png")
         assert hub.metric("neuralinverse_pool_claims_total", size="small") == 1
         hub.answers("ada")
         hub.answers("ada", "lab")
@@ -72,6 +84,10 @@ def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whol
             60,
         )
         hub.end("ada")
+
+
+def in_work(cluster: Cluster, hub: ClusterHub, name: str) -> str:
+    return cluster.inside(hub.pod_of("ada"), "sh", "-c", f"cat ~/work/{name} 2>/dev/null || true")
 
 
 def on_host(folder: Path, words: bytes) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 
 import aiohttp
 import jupyterhub
+import psutil
 import pytest
 
 from neuralinverse_hub import wire
@@ -141,11 +142,11 @@ async def test_a_slow_request_is_ended_and_delays_nobody(waiting: Waiting, sent:
 class Process:
     """The whole workspace, unclaimed."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, more: dict[str, str]) -> None:
         self.port, self.home = free_port(), home
         hub = ("JUPYTERHUB_", "NEURALINVERSE_")
         environ = {name: value for name, value in os.environ.items() if not name.startswith(hub)}
-        environ |= {"HOME": str(home), wire.ENV_CLAIM: digest_of(NONCE), wire.ENV_STANDBY_PORT: str(self.port)}
+        environ |= {"HOME": str(home), wire.ENV_CLAIM: digest_of(NONCE), wire.ENV_STANDBY_PORT: str(self.port), **more}
         self.log = (home / "log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "neuralinverse_hub.workspace"],
@@ -163,8 +164,10 @@ class Process:
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[Process]:
-    made = Process(tmp_path)
+def process(tmp_path: Path, installed: Any) -> Iterator[Process]:
+    made = Process(
+        tmp_path, {wire.ENV_IDE_NODE: str(installed.node), wire.ENV_IDE_ENTRY: str(installed.code_server_entry)}
+    )
     yield made
     made.process.kill()
     made.process.wait()
@@ -223,6 +226,28 @@ def test_a_warm_process_becomes_the_persons_server(process: Process, hub_api: st
     assert process.get(wire.STANDBY_PATH) == 404
     assert b"t0ken" not in (process.home / "log").read_bytes()
     assert (process.home / "work" / "WELCOME.md").exists()
+    # The editor that was loaded before is the person's, with their environment and at their address.
+    socket_path = process.home / ".neuralinverse" / "vscode.sock"
+    page = eventually("VS Code's page", lambda: over_socket(socket_path, "/?folder=/"), 30)
+    assert b"vscode-workbench-web-configuration" in page
+    (editor,) = [
+        each for each in psutil.Process(process.process.pid).children() if "warm_editor.cjs" in str(each.cmdline())
+    ]
+    assert not [each for each in editor.children() if "entry.js" in str(each.cmdline())], "it was started once more"
+
+
+def over_socket(path: Path, address: str) -> bytes:
+    """Body of a page that is served on a UNIX socket with status 200; empty while there is none."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20)
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return b""
+        connection.sendall(f"GET {address} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return body if b" 200 " in head.split(b"\r\n")[0] else b""
 
 
 def test_an_unclaimed_workspace_ends_when_told_to(process: Process) -> None:
