@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 
 from neuralinverse_hub import wire
@@ -19,7 +21,7 @@ from neuralinverse_hub.local.ports import free_port
 from neuralinverse_hub.spool import to_line
 from tests.one_machine import eventually
 
-__all__ = ["RealHub", "serving"]
+__all__ = ["RealHub", "bearer", "processes", "serving"]
 
 TESTER = "token-of-the-tests-own-service"
 RECORDER = "token-of-the-hubs-own-records"
@@ -158,6 +160,18 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"token {token}"}
 
 
+def processes(folder: Path) -> list[psutil.Process]:
+    """Whatever runs below ``folder``: workspaces outlive their hub."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.cwd().startswith(str(folder)):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
 @contextlib.contextmanager
 def serving(folder: Path, env: dict[str, str] | None = None) -> Iterator[RealHub]:
     """A hub whose economics service takes records."""
@@ -167,6 +181,8 @@ def serving(folder: Path, env: dict[str, str] | None = None) -> Iterator[RealHub
         yield hub
     finally:
         hub.stop()
+        for process in processes(folder):
+            process.kill()
 
 
 ACCESS = wire.service_scope(wire.ECONOMICS_SERVICE)

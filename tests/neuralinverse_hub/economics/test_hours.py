@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import psutil
 import pytest
 import requests
 
-from tests.neuralinverse_hub.economics.real_hub import RealHub
+from tests.neuralinverse_hub.economics.real_hub import RealHub, processes
 from tests.one_machine import eventually
 
 pytestmark = pytest.mark.hub
@@ -27,19 +26,8 @@ def hub(tmp_path: Path) -> Iterator[RealHub]:
     yield hub
     hub.stop()
     # Those of a hub that was killed live on until somebody ends them.
-    for process in _processes(tmp_path):
+    for process in processes(tmp_path):
         process.kill()
-
-
-def _processes(folder: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.cwd().startswith(str(folder)):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 def stints(hub: RealHub) -> list[dict[str, Any]]:
@@ -83,7 +71,7 @@ def test_hours_are_exact_through_restarts_and_deaths(hub: RealHub) -> None:
 
     # One that dies by itself ended when the hub noticed.
     start(hub, "ada")
-    (process,) = [each for each in _processes(hub.folder) if "workspace.py" in " ".join(each.cmdline())]
+    (process,) = [each for each in processes(hub.folder) if "workspace.py" in " ".join(each.cmdline())]
     process.kill()
     both = eventually(
         "the death in the ledger", lambda: [row for row in stints(hub) if row["ended"]][1:] and stints(hub)
@@ -95,9 +83,9 @@ def test_hours_are_exact_through_restarts_and_deaths(hub: RealHub) -> None:
     eventually("the third start in the ledger", lambda: len(stints(hub)) == 3)
     hub.process.send_signal(signal.SIGKILL)
     hub.process.wait()
-    for process in _processes(hub.folder):
+    for process in processes(hub.folder):
         process.kill()
-    psutil.wait_procs(_processes(hub.folder), 10)
+    psutil.wait_procs(processes(hub.folder), 10)
     hub.start()
     eventually("the hub knowing that it is gone", lambda: hub.started("ada") is None)
     start(hub, "ada")
