@@ -28,7 +28,7 @@ from neuralinverse_hub.local.ports import free_port
 from tests.helm_values.helm import unpacked
 from tests.one_machine import eventually
 
-__all__ = ["HOST", "IMAGE", "Cluster", "ClusterHub", "needs_cluster"]
+__all__ = ["HOST", "IMAGE", "Cluster", "ClusterHub", "kubectl_binary", "needs_cluster"]
 
 HOST = os.environ.get("NEURALINVERSE_CLUSTER_HOST", "10.250.0.1")
 IMAGE = os.environ.get("NEURALINVERSE_CLUSTER_IMAGE", "neuralinverse/workspace:dev")
@@ -38,6 +38,11 @@ needs_cluster = [
     pytest.mark.timeout(600),
     pytest.mark.skipif(not os.environ.get("NEURALINVERSE_E2E_CLUSTER"), reason="needs a cluster: make e2e-cluster"),
 ]
+
+
+def kubectl_binary() -> str:
+    """Path of kubectl: the one on the path, else the one of a test package."""
+    return shutil.which("kubectl") or str(unpacked("kubectl"))
 
 
 @dataclass
@@ -61,9 +66,8 @@ class Cluster:
             made.kubectl("delete", "namespace", made.namespace, "--wait=false")
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        binary = shutil.which("kubectl") or str(unpacked("kubectl"))
         done = subprocess.run(
-            [binary, "--namespace", self.namespace, *arguments],
+            [kubectl_binary(), "--namespace", self.namespace, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
