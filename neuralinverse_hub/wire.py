@@ -241,6 +241,9 @@ class ModelCard(TypedDict):
 SYNC_STATUS_FILE: Final = "sync.json"
 """File below ``NEURALINVERSE_STATE``; replaced atomically, so a reader never sees half of it."""
 
+ACTIVE_FILE: Final = "active"
+"""File below ``NEURALINVERSE_STATE``; the IDE touches it while somebody works, and its time is what counts."""
+
 SYNC_SOCKET: Final = "sync.sock"
 """UNIX socket below ``NEURALINVERSE_STATE``; ``GET /`` on it answers with the content of ``SYNC_STATUS_FILE``."""
 

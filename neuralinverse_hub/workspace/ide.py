@@ -57,6 +57,8 @@ def server() -> dict[str, Any]:
         "timeout": 600,
         "absolute_url": False,
         "new_browser_tab": True,
+        # An open tab is no activity; activity.py says what is.
+        "update_last_activity": False,
         "launcher_entry": {"title": "VS Code", "enabled": True},
     }
 

@@ -1,5 +1,6 @@
 /** Wires the parts to VS Code. Nothing here waits: what asks the gateway at the start (the list of models) does so by itself. */
 import * as vscode from "vscode";
+import { watchActivity } from "./activity";
 import { ask, openChat } from "./ask";
 import { Commits } from "./commit";
 import { Edits } from "./edit";
@@ -27,6 +28,7 @@ export function activate(context: vscode.ExtensionContext): void {
   context.subscriptions.push(
     vault,
     status,
+    watchActivity(stateFolder),
     models.register(),
     ...labButton(process.env["NEURALINVERSE_LAB_URL"]),
     new Participant(gateway, window, status).register(),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.ai_provider.vscode.ide import code_server, editor
+from neuralinverse_hub import wire
+from tests.ai_provider.vscode.ide import code_server, editor, until
 from tests.ai_provider.vscode.standin import TOKEN
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -35,6 +37,9 @@ async def test_the_first_start_shows_the_welcome_file_and_a_gateway_away_is_said
             await ide.page.keyboard.type("typed here: ")
             await expect(text).to_contain_text("typed here: # Welcome")
             await ide.page.keyboard.press("Control+z")
+            # Somebody works here, and the workspace's server can see it.
+            active = workspace.state / wire.ACTIVE_FILE
+            await until(lambda: exists(active))
 
             workspace.sync()
             await expect(ide.status).to_contain_text("Protected")
@@ -72,3 +77,8 @@ async def test_the_first_start_shows_the_welcome_file_and_a_gateway_away_is_said
             await ide.run("Neural Inverse: Open chat")
             await expect(ide.prompt).to_contain_text("@neuralinverse")
             await expect(ide.page.locator(".editor-group-container.empty")).to_be_visible()
+
+
+async def exists(path: Path) -> None:
+    await asyncio.sleep(0.1)
+    assert await asyncio.to_thread(path.exists)
