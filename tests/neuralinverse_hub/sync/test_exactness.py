@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ REPOSITORIES = ["one", "two"]
 
 KEY = base64.b64encode(bytes(32)).decode()
 
-Operation = Callable[[Path, int, int], None]
+Operation = Callable[[Path, int, int], Iterator[None] | None]
 
 
 def _file(repository: Path, which: int) -> Path:
@@ -109,15 +109,20 @@ def git_operation(*commands: str) -> Operation:
 
 
 def conflict(how: str) -> Operation:
-    def operate(repository: Path, which: int, what: int) -> None:
+    """Yields whenever a file has become what it is neither before nor after all of it: that may be what comes back."""
+
+    def operate(repository: Path, which: int, what: int) -> Iterator[None]:
         git(repository, "add", "-A", check=False)
         git(repository, "commit", "-qm", "before", check=False)
         git(repository, "branch", "-f", "other", check=False)
         for branch in ("other", "ours"):
             git(repository, "checkout", "-q", *(["-B", "ours", "HEAD~"] if branch == "ours" else [branch]), check=False)
+            yield
             path = _file(repository, 0)
             _clear(path)
+            yield
             path.write_text(f"{branch} {what}\n")
+            yield
             git(repository, "add", "-A", check=False)
             git(repository, "commit", "-qm", branch, check=False)
         git(repository, *how.split(), check=False)
@@ -261,7 +266,8 @@ def sequence(place: Path, host: Host, name: str, drawn: list[Any], kill_after_s:
         since_saved = [picture(workspace.folder)]
         for operation, which_repository, which, what, save in drawn:
             repository = workspace.folder / REPOSITORIES[which_repository]
-            operation(repository, which, what)
+            for _ in operation(repository, which, what) or ():
+                since_saved.append(picture(workspace.folder))
             now = picture(workspace.folder)
             if save == 2:
                 workspace.flush()
