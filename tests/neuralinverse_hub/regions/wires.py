@@ -177,9 +177,13 @@ class Wires:
         try:
             await wire.passing.wait()
             sock = target[0].socket()
-            sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, target[1:])
-            far, beyond = await asyncio.open_connection(sock=sock)
+            try:
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, target[1:])
+                far, beyond = await asyncio.open_connection(sock=sock)
+            except BaseException:
+                sock.close()
+                raise
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pass(wire, reader, beyond))
                 group.create_task(self._pass(wire, far, writer))
