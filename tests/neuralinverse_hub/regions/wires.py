@@ -23,6 +23,7 @@ __all__ = ["Namespace", "Wires", "why_not"]
 
 _CLONE_NEWNET = 0x40000000
 _HOME = "/proc/self/ns/net"
+_PIECES_UNDER_WAY = 64
 
 
 def why_not() -> str | None:
@@ -196,15 +197,33 @@ class Wires:
                     each.close()
 
     async def _pass(self, wire: Wire, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 16):
-            if wire.delay_s:
-                await asyncio.sleep(wire.delay_s)
+        # A long wire is not a thin one: many bytes are under way at a time.
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_PIECES_UNDER_WAY)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._take(wire, reader, under_way))
+            group.create_task(self._give(wire, under_way, writer))
+
+    async def _take(
+        self, wire: Wire, reader: asyncio.StreamReader, under_way: asyncio.Queue[tuple[float, bytes]]
+    ) -> None:
+        data = b"-"
+        while data:
+            data = await reader.read(1 << 16)
+            await under_way.put((self._loop.time() + wire.delay_s, data))
+
+    async def _give(
+        self, wire: Wire, under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+    ) -> None:
+        while True:
+            due, data = await under_way.get()
+            await asyncio.sleep(due - self._loop.time())
             await wire.passing.wait()
+            if not data:
+                with contextlib.suppress(OSError):
+                    writer.write_eof()
+                return
             writer.write(data)
             await writer.drain()
-        await wire.passing.wait()
-        with contextlib.suppress(OSError):
-            writer.write_eof()
 
     async def _close(self) -> None:
         for server in self._servers:
