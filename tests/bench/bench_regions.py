@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,8 +214,8 @@ def move(files: int, rounds: int, figures: dict[str, float]) -> None:
         ada.await_saved(here, time.time())
         moves, restarts = [], []
         for _ in range(rounds):
-            restarts.append(until_ready(two, here, lambda: ada.stop(here)))
-            moves.append(until_ready(two, there, lambda: ada.move(here, there)))
+            restarts.append(until_ready(two, here, partial(ada.stop, here)))
+            moves.append(until_ready(two, there, partial(ada.move, here, there)))
             ada.await_protected(there)
             here, there = there, here
     print(
