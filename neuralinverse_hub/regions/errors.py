@@ -9,6 +9,8 @@ RegionsError
 
 from __future__ import annotations
 
+from tornado import web
+
 __all__ = ["BadCatalogue", "Elsewhere", "GitHostAway", "RefMoved", "RegionsError"]
 
 
@@ -28,9 +30,15 @@ class RefMoved(RegionsError):
     """A compare-and-swap found another value than it expected; nothing was changed."""
 
 
-class Elsewhere(RegionsError):
-    """Starting here would take the workspace away from where it is. The hub shows ``jupyterhub_message``."""
+class Elsewhere(RegionsError, web.HTTPError):
+    """Starting here would take the workspace away from where it is: 409 in the hub's API, with the sentence.
+
+    Pages of the hub show ``jupyterhub_message``; its API shows that as of version 6, and before only an HTTP error's text.
+    """
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
+        web.HTTPError.__init__(self, 409, message)
         self.jupyterhub_message = message
+
+    def __str__(self) -> str:
+        return self.jupyterhub_message
