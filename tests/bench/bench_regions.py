@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.bench.figures import finish, median, percentile, table  # noqa: E402
 from tests.bench.sync_content import make_files  # noqa: E402
-from tests.neuralinverse_hub.regions.rig import Region, World, world  # noqa: E402
+from tests.neuralinverse_hub.regions.rig import Person, Region, world  # noqa: E402
 from tests.neuralinverse_hub.regions.wires import why_not  # noqa: E402
 from tests.one_machine import eventually  # noqa: E402
 
@@ -214,8 +214,8 @@ def move(files: int, rounds: int, figures: dict[str, float]) -> None:
         ada.await_saved(here, time.time())
         moves, restarts = [], []
         for _ in range(rounds):
-            restarts.append(until_ready(two, here, partial(ada.stop, here)))
-            moves.append(until_ready(two, there, partial(ada.move, here, there)))
+            restarts.append(until_ready(ada, here, partial(ada.stop, here)))
+            moves.append(until_ready(ada, there, partial(ada.move, here, there)))
             ada.await_protected(there)
             here, there = there, here
     print(
@@ -228,14 +228,13 @@ def move(files: int, rounds: int, figures: dict[str, float]) -> None:
     figures["move_to_restart"] = median(moves) / median(restarts)
 
 
-def until_ready(two: World, target: Region, leave: Callable[[], object]) -> float:
+def until_ready(person: Person, target: Region, leave: Callable[[], object]) -> float:
     """Seconds from the click until every file is in place in ``target``."""
-    ada = two.person("ada", *two.regions)
-    before = target.ready("ada")
+    before = target.ready(person.name)
     began = time.perf_counter()
     leave()
-    ada.start(target, wait=False)
-    eventually("the files in place", lambda: target.ready("ada") > before, 120)
+    person.start(target, wait=False)
+    eventually("the files in place", lambda: target.ready(person.name) > before, 120)
     return time.perf_counter() - began
 
 

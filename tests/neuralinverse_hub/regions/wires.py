@@ -206,10 +206,9 @@ class Wires:
     async def _take(
         self, wire: Wire, reader: asyncio.StreamReader, under_way: asyncio.Queue[tuple[float, bytes]]
     ) -> None:
-        data = b"-"
-        while data:
-            data = await reader.read(1 << 16)
+        while data := await reader.read(1 << 16):
             await under_way.put((self._loop.time() + wire.delay_s, data))
+        await under_way.put((self._loop.time() + wire.delay_s, b""))
 
     async def _give(
         self, wire: Wire, under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
