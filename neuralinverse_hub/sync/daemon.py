@@ -6,24 +6,19 @@ away nothing is queued but the names of what changed; the content waits where it
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import fcntl
 import logging
 import os
-import random
-import signal
-import socket
-import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Final
 
+from .asking import Asked
 from .config import Config
 from .endpoint import StatusEndpoint
 from .errors import HostAway, RefMoved, Superseded, SyncError
 from .host import GitHost
+from .pacing import QUIET_S, Burst, Deletion, Retry
 from .pack import Pack
 from .private import HOME, VSCODE, WORK, Private
 from .publishing import Publisher
@@ -38,22 +33,10 @@ __all__ = ["Daemon"]
 
 _log = logging.getLogger(__name__)
 
-QUIET_S: Final = 0.2
-"""A burst of writes is over when nothing has changed for this long …"""
-BURST_S: Final = 1.0
-"""… and is not waited for longer than this. When pushes are quick, and the writing has not gone on for long, the wait is
-twice the time of a push at the least, so that not the host but the person decides how often there is one."""
-LONG_S: Final = 30.0
-"""Writing that goes on for longer than this is a program's, and is saved every `BURST_S`."""
-FLUSH_S: Final = 10.0
-"""How long the end of the workspace may take."""
 FULL_SCAN_S: Final = 300.0
 """Everything is looked at again this often, whatever the watcher has said."""
 HEARTBEAT_S: Final = 10.0
-_SLOWEST_RETRY_S: Final = 30.0
 _LOCK_PATIENCE_S: Final = 1.0
-_DELETION_PATIENCE_S: Final = 5.0
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class Daemon:
@@ -82,17 +65,12 @@ class Daemon:
         self._why_no_watcher: str | None = None
         self._took_s = 0.0
         """How long the last snapshot and push took."""
-        self._writing_since = self._last_burst = 0.0
-        self._failures = 0
-        self._retry_at = 0.0
+        self._burst = Burst()
+        self._retry = Retry()
+        self._deletion = Deletion()
         self._scan_at = 0.0
-        self._hold_until: float | None = None
         self._superseded = False
-        self._stopping = False
-        self._stop_by = 0.0
-        self._flush_asked = False
-        self._parent = os.getppid()
-        self._wake_read, self._wake_write = socket.socketpair()
+        self._asked = Asked(self._give_up)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -104,7 +82,7 @@ class Daemon:
                 fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise SyncError(f"Another sync daemon already protects {self._config.folder}.") from None
-            self._listen_for_signals()
+            self._asked.listen()
             alone.truncate(0)
             alone.write(f"{os.getpid()}\n")
             alone.flush()
@@ -112,36 +90,12 @@ class Daemon:
             if not self._restore():
                 return 3
             self._begin()
-            while not self._stopping:
+            while not self._asked.to_end:
                 self._turn()
             try:
                 return self._finish()
             finally:
                 self._endpoint.close()
-
-    def _listen_for_signals(self) -> None:
-        self._wake_read.setblocking(False)
-        self._wake_write.setblocking(False)
-        signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_stop)
-        signal.signal(signal.SIGUSR1, self._on_flush)
-        with contextlib.suppress(OSError, AttributeError):
-            # Whoever started us is the workspace. When it is killed there is nothing left to protect, and its folder
-            # may be about to be deleted, which must not be mistaken for the person's own deleting.
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
-        if not self._stopping:
-            self._stopping = True
-            self._stop_by = time.monotonic() + FLUSH_S - 1.0
-            # Even a push that hangs does not keep the workspace from ending.
-            timer = threading.Timer(FLUSH_S, self._give_up)
-            timer.daemon = True
-            timer.start()
-
-    def _on_flush(self, _number: int, _frame: FrameType | None) -> None:
-        self._flush_asked = True
 
     def _give_up(self) -> None:
         self._error = f"The workspace ended before everything was on the git host: {self._error or 'it took too long'}"
@@ -149,7 +103,7 @@ class Daemon:
         os._exit(3)
 
     def _restore(self) -> bool:
-        while not self._stopping:
+        while not self._asked.to_end:
             self._say("restoring")
             try:
                 result = restore_now(self._config, self._host)
@@ -164,11 +118,12 @@ class Daemon:
                 if isinstance(error, Superseded):
                     self._superseded = True
                     return False
-                self._sleep(self._retry_at - time.monotonic())
+                self._asked.sleep(self._retry.at - time.monotonic())
                 continue
             _log.info("restore: %s", result.note)
             self._may_be_used(result)
-            self._failures, self._error = 0, None
+            self._retry.worked()
+            self._error = None
             return True
         self._say("stopped")
         return False
@@ -196,7 +151,7 @@ class Daemon:
             if self._cycle(drained_at, final=True):
                 self._say("stopped")
                 return 0
-            left = self._stop_by - time.monotonic()
+            left = self._asked.end_by - time.monotonic()
             if left <= 0 or not self._config.folder.is_dir():
                 break
             time.sleep(min(0.5, left))
@@ -209,9 +164,9 @@ class Daemon:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        if self._something_to_do() and now >= self._retry_at:
+        if self._something_to_do() and now >= self._retry.at:
             self._settle()
-            self._flush_asked = False
+            self._asked.to_flush = False
             drained_at = time.time()
             self._drain()
             self._cycle(drained_at)
@@ -221,18 +176,18 @@ class Daemon:
             return
         until = [HEARTBEAT_S]
         if self._something_to_do():
-            until.append(self._retry_at - now)
+            until.append(self._retry.at - now)
         if self._scan_at:
             until.append(self._scan_at - now)
         asked_at = time.time()
         if not self._wait(min(until)) and not self._something_to_do():
             self._idle(asked_at)
         self._drain()
-        if self._flush_asked and self._changes is not None and not self._superseded:
-            self._retry_at = 0.0
+        if self._asked.to_flush and self._changes is not None and not self._superseded:
+            self._retry.at = 0.0
             drained_at = time.time()
             self._drain()
-            self._flush_asked = False
+            self._asked.to_flush = False
             self._cycle(drained_at)
         elif not self._something_to_do():
             self._say_how_it_is()
@@ -256,24 +211,15 @@ class Daemon:
     def _something_to_do(self) -> bool:
         if self._superseded:
             return False
-        return self._changes is None or bool(self._changes) or bool(self._worktree.unsent) or self._failures > 0
+        return self._changes is None or bool(self._changes) or bool(self._worktree.unsent) or self._retry.failures > 0
 
     def _wait(self, timeout_s: float) -> bool:
         if self._watcher is not None:
-            changed = self._watcher.wait(timeout_s, self._wake_read.fileno())
-        else:
-            self._sleep(timeout_s)
-            changed = False
-        with contextlib.suppress(BlockingIOError):
-            self._wake_read.recv(4096)
-        return changed
-
-    def _sleep(self, seconds: float) -> None:
-        """Until time is up or a signal comes."""
-        self._wake_read.settimeout(max(0.001, seconds))
-        with contextlib.suppress(TimeoutError, BlockingIOError):
-            self._wake_read.recv(4096)
-        self._wake_read.setblocking(False)
+            changed = self._watcher.wait(timeout_s, self._asked.fileno())
+            self._asked.heard()
+            return changed
+        self._asked.sleep(timeout_s)
+        return False
 
     def _drain(self) -> None:
         if self._watcher is None:
@@ -285,21 +231,17 @@ class Daemon:
 
     def _settle(self) -> None:
         """Wait for a burst of writes to end, and for a Git command at work."""
-        if self._watcher is None or self._changes is None or self._flush_asked:
+        if self._watcher is None or self._changes is None or self._asked.to_flush:
             return
-        began = time.monotonic()
-        if began - self._last_burst > 2 * BURST_S:
-            self._writing_since = began
-        long = began - self._writing_since > LONG_S
-        end = began + (BURST_S if long else min(BURST_S, max(QUIET_S, 2 * self._took_s)))
-        while not self._stopping and not self._flush_asked:
+        end = self._burst.begins(time.monotonic(), self._took_s)
+        while not self._asked.to_end and not self._asked.to_flush:
             left = end - time.monotonic()
             if left <= 0 or not self._wait(min(QUIET_S, left)):
                 break
             self._drain()
-        self._last_burst = time.monotonic()
+        self._burst.ended(time.monotonic())
         end = time.monotonic() + _LOCK_PATIENCE_S
-        while self._worktree.locked() and time.monotonic() < end and not self._stopping:
+        while self._worktree.locked() and time.monotonic() < end and not self._asked.to_end:
             self._wait(0.05)
             self._drain()
 
@@ -313,7 +255,7 @@ class Daemon:
         started = time.monotonic()
         try:
             with Pack(config.private) as pack:
-                if self._failures or not self._publisher.known:
+                if self._retry.failures or not self._publisher.known:
                     self._look_at_host()
                     changes = self._changes
                 began = time.monotonic()
@@ -337,7 +279,7 @@ class Daemon:
             return False
         except Unsettled as error:
             _log.info("%s was changing; looking again", error)
-            self._retry_at = time.monotonic() + 0.1
+            self._retry.at = time.monotonic() + 0.1
             if self._changes is None or changes is None:
                 self._changes = None
             return False
@@ -356,7 +298,8 @@ class Daemon:
             self._failed(error)
             self._say_how_it_is()
             return False
-        self._failures, self._error, self._retry_at = 0, None, 0.0
+        self._retry.worked()
+        self._error = None
         self._protected_at = drained_at
         self._took_s = time.monotonic() - started
         self._say_how_it_is()
@@ -372,20 +315,16 @@ class Daemon:
             self._changes = None
 
     def _must_hold(self, files_before: int, *, final: bool) -> bool:
-        """Most files are gone at once: is this the person, or is the whole folder being deleted under us?"""
-        if os.getppid() != self._parent and self._worktree.files < files_before:
+        """Whether this snapshot must not be pushed yet, because files are perhaps being deleted under us."""
+        files = self._worktree.files
+        if self._asked.orphaned and files < files_before:
             # Our workspace was killed and its folder is perhaps being deleted: no snapshot forgets anything now.
             self._error = "The workspace was killed while files were being deleted."
             return True
-        if self._hold_until is None:
-            if files_before < 2 or self._worktree.files * 2 >= files_before:
-                return False
-            self._hold_until = time.monotonic() + _DELETION_PATIENCE_S
-        if not final and time.monotonic() >= self._hold_until:
-            self._hold_until = None
+        until = self._deletion.doubted_until(time.monotonic(), files_before, files, final=final)
+        if until is None:
             return False
-        self._retry_at = self._hold_until
-        self._failures = max(1, self._failures)
+        self._retry.put_off(until)
         self._error = "Most files were deleted; the git host keeps them until it is clear that this is meant."
         self._say_how_it_is()
         return True
@@ -393,11 +332,7 @@ class Daemon:
     # -- when it does not work -------------------------------------------------------------------------------------
 
     def _failed(self, error: SyncError) -> None:
-        self._failures += 1
-        wait_s = min(_SLOWEST_RETRY_S, 2.0 ** (self._failures - 1)) * random.uniform(0.75, 1.25)
-        if isinstance(error, RefMoved) and self._failures == 1:
-            wait_s = 0.1
-        self._retry_at = time.monotonic() + wait_s
+        wait_s = self._retry.failed(time.monotonic(), at_once=isinstance(error, RefMoved))
         self._error = str(error)
         if isinstance(error, HostAway):
             self._error += " Your files are safe here and will be saved there as soon as it is back."
@@ -416,7 +351,7 @@ class Daemon:
     def _say_how_it_is(self) -> None:
         if self._superseded:
             self._say("stopped")
-        elif self._failures:
+        elif self._retry.failures:
             self._say("behind")
         else:
             self._say("protected" if not self._changes and not self._worktree.unsent else "saving")
@@ -426,7 +361,7 @@ class Daemon:
         waiting = len(self._worktree.unsent | {p + b"/" + n for p, ns in (changes or {}).items() for n in ns})
         if changes is None:
             waiting = -1
-        elif self._failures:
+        elif self._retry.failures:
             waiting = max(1, waiting)
         self._status.write(
             state,  # type: ignore[arg-type]  # one of the literals, chosen above
