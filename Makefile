@@ -41,7 +41,7 @@ e2e-compose: .venv/test ## Bring compose.yaml up on a Docker engine that has the
 
 e2e-cluster: .venv/test ## Start workspaces on the Kubernetes cluster of KUBECONFIG, which has the workspace image as :dev; kill things there.
 	@$(BIN)/neuralinverse-hub install
-	NEURALINVERSE_E2E_CLUSTER=1 $(BIN)/python -m pytest tests/spawner/test_cluster.py tests/helm_values/test_installed.py $(ARGS)
+	NEURALINVERSE_E2E_CLUSTER=1 $(BIN)/python -m pytest tests/spawner/test_cluster.py tests/spawner/test_cluster_outages.py tests/helm_values/test_installed.py $(ARGS)
 
 lint: .venv/test ## Check format, lint, types and the walls between the rooms.
 	$(BIN)/ruff format --check .

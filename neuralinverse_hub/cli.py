@@ -25,6 +25,8 @@ COMMANDS: Final = (
     Command("doctor", "neuralinverse_hub.doctor.command", "look for what silently breaks an installation"),
     Command("economics", "neuralinverse_hub.economics.command", "what workspace-hours earn and cost"),
     Command("prices", "neuralinverse_hub.economics.prices_command", "check what the operator earns and pays per unit"),
+    Command("workspaces", "neuralinverse_hub.operators.workspaces", "list and stop people's workspaces, empty a node"),
+    Command("pool", "neuralinverse_hub.operators.pool", "look at the warm pool, pause it, fix its size"),
     Command("snapshots", "neuralinverse_hub.sync.commands", "go back to earlier states of this workspace"),
 )
 

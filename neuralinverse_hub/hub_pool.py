@@ -1,4 +1,4 @@
-"""The part of ``configure(c)`` for the warm pool: has the hub keep it, once it has started.
+"""The part of ``configure(c)`` for the warm pool: has the hub keep it, once it has started, and operators reach it.
 
 ``hub_config`` calls it and nobody else does.
 """
@@ -24,6 +24,10 @@ def join(c: Config) -> None:
     bases = [each.__name__ for each in getattr(chosen, "__mro__", ())]
     if chosen != "neuralinverse" and "NeuralInverseSpawner" not in (*bases, str(chosen).rpartition(".")[2]):
         return
+    # The hub's libraries are not there where only the names of settings are looked at.
+    from spawner.pool_api import handlers
+
+    c.JupyterHub.extra_handlers = [*c.JupyterHub.get("extra_handlers", []), *handlers()]
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

@@ -14,12 +14,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import aiohttp
 from kubernetes_asyncio.client import ApiException
 from kubespawner import KubeSpawner
 from traitlets import Dict, Integer, TraitError, default, validate
 
 from spawner import metrics, pods, progress
 from spawner.image import ImageMixin
+from spawner.outages import OutageMixin
 from spawner.pool import BadPool, parse_bounds
 from spawner.sizes import find, parse_sizes
 from spawner.warm import NoWarmPod, WarmPool, words
@@ -35,7 +37,7 @@ class CannotStart(Exception):
         self.jupyterhub_message = message
 
 
-class NeuralInverseSpawner(ImageMixin, KubeSpawner):  # type: ignore[misc]  # KubeSpawner ships no types
+class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignore[misc]  # KubeSpawner ships no types
     """Starts a workspace as a pod. Its files live in Git snapshots, so it needs no volume."""
 
     pool = Dict(
@@ -57,6 +59,9 @@ class NeuralInverseSpawner(ImageMixin, KubeSpawner):  # type: ignore[misc]  # Ku
 
     warm_pool: ClassVar[WarmPool | None] = None
     """The hub's, once it is kept; `keep_warm` sets it."""
+
+    node_name = ""
+    """The node of the pod, once it has one."""
 
     _cold_reason = ""
 
@@ -127,6 +132,7 @@ class NeuralInverseSpawner(ImageMixin, KubeSpawner):  # type: ignore[misc]  # Ku
             self.log.info("Starting a new pod for %s: %s", self._log_name, error)
             self._cold_reason = str(error)
             url, kind = await self._start_cold(), "cold"
+            self.node_name = self._node_of(self.pod_reflector.pods.get(f"{self.namespace}/{self.pod_name}"))
         metrics.START_SECONDS.labels(size, kind).observe(time.perf_counter() - began)
         return url
 
@@ -138,6 +144,13 @@ class NeuralInverseSpawner(ImageMixin, KubeSpawner):  # type: ignore[misc]  # Ku
             said = words(error)
             event = {"reason": "FailedCreate", "message": said}
             raise CannotStart(progress.words(event) or said) from error
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise CannotStart(
+                "The cluster does not answer at the moment, so nothing can be started. Workspaces that run go on, and "
+                f"nothing is lost; try again in a minute ({words(error)})."
+            ) from error
 
     async def _start_warm(self, size: str) -> str:
         """The address of a warm pod that is this person's now. Raises `NoWarmPod`."""
@@ -151,11 +164,32 @@ class NeuralInverseSpawner(ImageMixin, KubeSpawner):  # type: ignore[misc]  # Ku
         self.pod_name = pod["metadata"]["name"]
         self.dns_name = self.dns_name_template.format(namespace=self.namespace, name=self.pod_name)
         self.pod_id = pod["metadata"]["uid"]
+        self.node_name = self._node_of(pod)
         # Polls look there; it has seen this pod long ago.
         await self._start_watching_pods()
         url = str(self._get_pod_url(pod))
         await self.warm_pool.answers(f"{url}{self.user.url}api")
         return url
+
+    @staticmethod
+    def _node_of(pod: pods.Pod | None) -> str:
+        return str((pod or {}).get("spec", {}).get("nodeName") or "")
+
+    # The node is for operators, who may read servers' state; a pod never changes its node.
+
+    def get_state(self) -> dict[str, Any]:
+        state = super().get_state()
+        if self.node_name:
+            state["node"] = self.node_name
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.node_name = str(state.get("node", ""))
+
+    def clear_state(self) -> None:
+        super().clear_state()
+        self.node_name = ""
 
     def _own_wishes(self) -> str:
         """Why no pod that was made ahead can do for this start; empty when one can."""

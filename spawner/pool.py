@@ -18,7 +18,7 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-__all__ = ["BadPool", "Bounds", "Health", "Plan", "Seen", "Window", "parse_bounds", "plan", "wanted"]
+__all__ = ["BadPool", "Bounds", "Health", "Plan", "Seen", "Window", "count", "parse_bounds", "plan", "wanted"]
 
 BURST: Final = timedelta(minutes=2)
 """About the time until a pod that was ordered is ready, with its node: what comes within it must be in stock."""
@@ -178,21 +178,22 @@ def parse_bounds(size: str, written: object) -> Bounds:
     known = ("min", "max", "fixed", "paused", "schedule")
     if unknown := sorted(set(written) - set(known)):
         raise BadPool(f"pool of {size!r} has {', '.join(map(repr, unknown))}; known: {', '.join(known)}")
-    low = _count(size, "min", written.get("min", 0))
-    high = _count(size, "max", written.get("max", max(low, 10)))
+    low = count(size, "min", written.get("min", 0))
+    high = count(size, "max", written.get("max", max(low, 10)))
     if low > high:
         raise BadPool(f"pool of {size!r}: min is {low} and max {high}; min cannot be larger")
     fixed = written.get("fixed")
     return Bounds(
         min=low,
         max=high,
-        fixed=None if fixed is None else _count(size, "fixed", fixed),
+        fixed=None if fixed is None else count(size, "fixed", fixed),
         paused=bool(written.get("paused", False)),
         schedule=tuple(_window(size, row) for row in written.get("schedule", ())),
     )
 
 
-def _count(size: str, key: str, value: object) -> int:
+def count(size: str, key: str, value: object) -> int:
+    """``value``, if it is a number of pods. Raises `BadPool`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise BadPool(f"pool of {size!r}: {key} is {value!r}; write a whole number, 0 or more")
     return value
@@ -208,7 +209,7 @@ def _window(size: str, row: Any) -> Window:
             start=time.fromisoformat(row["from"]),
             end=time.fromisoformat(row["to"]),
             zone=ZoneInfo(row.get("zone", "UTC")),
-            min=_count(size, "schedule's min", row["min"]),
+            min=count(size, "schedule's min", row["min"]),
         )
     except (AttributeError, KeyError, TypeError, ZoneInfoNotFoundError, ValueError) as error:
         if isinstance(error, BadPool):

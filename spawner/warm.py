@@ -85,6 +85,8 @@ class WarmPool:
         self._claimed_since: dict[str, float] = {}
         """When the first pod was claimed since new ones were made, by the monotonic clock."""
         self._session: aiohttp.ClientSession | None = None
+        self.counts: dict[str, dict[str, int]] = {}
+        """By size: how many are ``wanted``, and ``ready``, ``loading`` and ``claimed`` at the last look."""
 
     # -- a start -------------------------------------------------------------------------------------------------------
 
@@ -297,6 +299,27 @@ class WarmPool:
             counted["claimed" if each.claimed else "ready" if each.ready else "loading"] += 1
         for state, count in counted.items():
             metrics.POOL_PODS.labels(size, state).set(count)
+        self.counts[size] = {"wanted": want, **counted}
+
+    # -- an operator's wishes ------------------------------------------------------------------------------------------
+
+    def change(self, size: str, bounds: Bounds) -> None:
+        """Keep ``bounds`` of ``size`` from now on, until the hub ends."""
+        self.bounds[size] = bounds
+        self._wake.set()
+
+    def failing(self, size: str) -> str:
+        """Why pods of ``size`` do not become ready at present; empty when they do."""
+        return self._health[size].reason if self._health[size].failures else ""
+
+    async def leave(self, node: str) -> int:
+        """Delete the unclaimed pods on ``node``; how many. Where new ones go, the cluster decides."""
+        here = [pod for pod in await self._list(f"{pods.STATE}={pods.WARM}") if pod["spec"].get("nodeName") == node]
+        here = [pod for pod in here if pod["metadata"]["name"] not in self._taken]
+        for pod in here:
+            await self._delete(pod["metadata"]["name"], version=pod["metadata"]["resourceVersion"])
+        self._wake.set()
+        return len(here)
 
     # -- the cluster ---------------------------------------------------------------------------------------------------
 

@@ -142,6 +142,8 @@ class ClusterHub:
     hub_port: int = field(default_factory=free_port)
     proxy_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    kubeconfig: Path | None = None
+    """How the hub reaches the cluster, where that is another way than ours."""
 
     @property
     def url(self) -> str:
@@ -177,6 +179,8 @@ class ClusterHub:
             )
         )
         environment = {**os.environ, "TESTS_TOKEN": self.token, "CONFIGPROXY_AUTH_TOKEN": self.token}
+        if self.kubeconfig is not None:
+            environment["KUBECONFIG"] = str(self.kubeconfig)
         with (self.folder / "hub.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterhub", "--config", str(config)],
@@ -232,6 +236,15 @@ class ClusterHub:
     def pod_of(self, person: str) -> str:
         (pod,) = self.cluster.pods(**{"hub.jupyter.org/username": person})
         return str(pod["metadata"]["name"])
+
+    def on_host(self, person: str, file: str, words: bytes) -> bool:
+        """Whether any snapshot of the person's has ``words`` in ``file``."""
+        git = ["git", "-C", str(self.folder / "git" / person / "workspaces.git")]
+        listed = subprocess.run([*git, "for-each-ref", "--format=%(refname)"], capture_output=True, text=True).stdout
+        return any(
+            words in subprocess.run([*git, "cat-file", "blob", f"{ref}:{file}"], capture_output=True).stdout
+            for ref in listed.split()
+        )
 
     def end(self, person: str) -> None:
         self.ask("DELETE", f"users/{person}/server")

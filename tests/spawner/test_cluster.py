@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -70,7 +69,7 @@ def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whol
         pod = hub.pod_of("ada")
         assert cluster.inside(pod, "id", "-u").strip() == "1000"
         cluster.inside(pod, "sh", "-c", "echo 'saved' > ~/work/notes.txt")
-        eventually("the words on the Git host", lambda: on_host(tmp_path, b"saved"), 60)
+        eventually("the words on the Git host", lambda: hub.on_host("ada", "notes.txt", b"saved"), 60)
 
         # The node kills it, as when memory runs out.
         cluster.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
@@ -88,18 +87,6 @@ def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whol
 
 def in_work(cluster: Cluster, hub: ClusterHub, name: str) -> str:
     return cluster.inside(hub.pod_of("ada"), "sh", "-c", f"cat ~/work/{name} 2>/dev/null || true")
-
-
-def on_host(folder: Path, words: bytes) -> bool:
-    repository = folder / "git" / "ada" / "workspaces.git"
-    listed = subprocess.run(
-        ["git", "-C", repository, "for-each-ref", "--format=%(refname)"], capture_output=True, text=True
-    ).stdout.split()
-    return any(
-        words
-        in subprocess.run(["git", "-C", repository, "cat-file", "blob", f"{ref}:notes.txt"], capture_output=True).stdout
-        for ref in listed
-    )
 
 
 # -- claims, with pods that wait and do nothing else: twenty of the real ones do not fit on a small node ------------------
