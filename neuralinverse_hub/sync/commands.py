@@ -119,8 +119,10 @@ def _entries(config: Config, host: GitHost) -> list[_Entry]:
                 known = found.get((seconds, tree))
                 if known is None or not known.files:
                     found[seconds, tree] = entry
-    # Stable: of one second's snapshots the later one stays first, as refs and log have it.
-    return sorted(found.values(), key=lambda entry: entry.at, reverse=True)
+    # What the newest generation has as its newest is that, whatever clock it was dated by. Stable: of one second's snapshots
+    # the later one stays first, as refs and log have it.
+    newest = next(iter(tips))
+    return sorted(found.values(), key=lambda entry: (entry.commit == newest, entry.at), reverse=True)
 
 
 def _find(config: Config, host: GitHost, wanted: str) -> _Entry:

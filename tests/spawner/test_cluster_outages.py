@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+import requests
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.cli import main
@@ -259,3 +260,59 @@ def test_an_operator_empties_a_node(
 
 def on_node(cluster: Cluster) -> list[str]:
     return [pod["metadata"]["name"] for pod in cluster.pods() if pod["spec"].get("nodeName")]
+
+
+@pytest.mark.timeout(900)
+def test_a_hub_killed_at_any_moment_of_a_start_or_a_stop_loses_nobody(
+    cluster: Cluster, proxy: list[str], tmp_path: Path
+) -> None:
+    hub = ClusterHub(cluster, tmp_path, proxy, MORE + "c.NeuralInverseSpawner.pool_grace_period = 3\n")
+    hub.start()
+    hub.add("ada")
+    written = 0
+    try:
+        # From before the claim to after the server's first answer.
+        for method, after_s in [("POST", s) for s in (0.03, 0.1, 0.2, 0.4, 0.8, 1.6)] + [
+            ("DELETE", 0.1),
+            ("DELETE", 2),
+        ]:
+            if method == "POST":
+                eventually("a warm pod", cluster.ready, 120)
+            asked = threading.Thread(target=ask_and_be_cut_off, args=(hub, method))
+            asked.start()
+            time.sleep(after_s)
+            hub.kill()
+            asked.join()
+            hub.start()
+            eventually("the hub at rest", lambda: not hub.state("ada").get("pending"), 120)
+            if not hub.state("ada").get("ready"):
+                hub.begin("ada")
+                hub.wait_ready("ada")
+            hub.answers("ada")
+            eventually("one pod of ada's", lambda: len(cluster.pods(**{"hub.jupyter.org/username": "ada"})) == 1, 90)
+            pod = hub.pod_of("ada")
+            eventually("all files", lambda pod=pod, want=written: lines(cluster, pod) == want, 60)
+            written += 1
+            cluster.inside(pod, "sh", "-c", f"echo line-{written} >> ~/work/notes.txt")
+            last = f"line-{written}\n".encode()
+            eventually("the line on the Git host", lambda last=last: hub.on_host("ada", "notes.txt", last), 60)
+            if method == "POST":
+                hub.end("ada")
+        hub.end("ada")
+        # Nothing but the pool is left.
+        eventually("the rest swept", lambda: [each["metadata"]["name"] for each in cluster.pods()] == warm(cluster), 60)
+    finally:
+        hub.stop()
+
+
+def ask_and_be_cut_off(hub: ClusterHub, method: str) -> None:
+    with contextlib.suppress(requests.RequestException):
+        hub.ask(method, "users/ada/server", json={"size": "small"})
+
+
+def lines(cluster: Cluster, pod: str) -> int:
+    return int(cluster.inside(pod, "sh", "-c", "cat ~/work/notes.txt 2>/dev/null | wc -l"))
+
+
+def warm(cluster: Cluster) -> list[str]:
+    return [each["metadata"]["name"] for each in cluster.ready()]

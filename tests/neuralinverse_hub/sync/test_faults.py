@@ -453,6 +453,44 @@ def test_a_change_that_no_watcher_reports_is_found_by_the_regular_full_scan(work
         until(lambda: (workspace.on_host("mapped.bin") or b"")[:4] == b"bbbb", "the change on the host")
 
 
+def test_a_clock_that_jumps_stops_no_save_and_loses_no_state(workspace):
+    """As when a laptop wakes, or a time server puts a wrong clock right: days forth and back while people save."""
+    program = (
+        "import pathlib, sys, time; real, offset = time.time, pathlib.Path(sys.argv[1]); "
+        "time.time = lambda: real() + float(offset.read_text()); "
+        "from neuralinverse_hub.sync.config import Config; from neuralinverse_hub.sync.daemon import Daemon; "
+        "Daemon(Config.from_env()).run()"
+    )
+    offset = workspace.place / "offset"
+    saved = {}
+    for generation, jumps in enumerate(((0, -172_800, 86_400), (-86_400, 0)), 1):
+        for number, seconds in enumerate(jumps):
+            # In one step: the daemon reads it whenever it likes.
+            (workspace.place / "new").write_text(str(seconds))
+            (workspace.place / "new").rename(offset)
+            if number == 0:
+                with (workspace.place / "daemon.log").open("ab") as log:
+                    command = [sys.executable, "-c", program, str(offset)]
+                    workspace.daemon = subprocess.Popen(command, env=workspace.env, stderr=log, stdout=log)
+                until(lambda: workspace.status_is("protected"), f"a quiet daemon: {workspace.log()}", 30)
+            name = f"{generation}-{number}.txt"
+            saved[name] = f"saved with a clock that is {seconds} s off\n".encode()
+            (workspace.folder / name).write_bytes(saved[name])
+            # Of another time than everything else, as files out of an archive are.
+            os.utime(workspace.folder / name, (time.time() - 1e8,) * 2)
+            until(lambda name=name: workspace.on_host(name) == saved[name], f"{name}: {workspace.log()}", 5)
+            until(lambda: workspace.status_is("protected"), "the daemon's own word for it", 5)
+            assert workspace.status()["error"] is None
+        workspace.lose()
+        workspace.folder.mkdir()
+        assert workspace.restore()["restored"]
+        assert {path.name: path.read_bytes() for path in workspace.folder.iterdir()} == saved
+        # The history goes on too: the newest state is the newest one, whatever it is dated.
+        command = [sys.executable, "-m", "neuralinverse_hub.cli", "snapshots", "show", "latest"]
+        shown = subprocess.run(command, env=workspace.env, capture_output=True, text=True)
+        assert shown.stdout.split() == sorted(saved), shown.stderr
+
+
 def test_a_second_daemon_of_the_same_workspace_refuses_to_start(workspace):
     workspace.start()
     done = workspace.sync("run")
