@@ -24,7 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 from traitlets.config import Config, Configurable
 from traitlets.utils.importstring import import_item
 
-from neuralinverse_hub import hub_activity, hub_economics, hub_gitea, hub_pool, hub_regions, wire
+from neuralinverse_hub import hub_activity, hub_economics, hub_gitea, hub_pool, hub_regions, hub_workspaces, wire
 from neuralinverse_hub.local.handover import ENV_HANDOVER, Handover
 from neuralinverse_hub.local.ports import free_port
 from neuralinverse_hub.settings import NeuralInverseHub, SettingError, check_names
@@ -78,6 +78,7 @@ def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
         hub_regions.join(c, settings, regions, hub_url, addresses)
     hub_gitea.join(c, settings, environ)
     hub_pool.join(c)
+    hub_workspaces.join(c)
     hub_activity.join(c)
 
 

@@ -110,6 +110,7 @@ class WorkspaceMixin(HasTraits):
     ).tag(config=True)
 
     size_name = Unicode("", help="The size of this start, or of the last one; empty before the first.")
+    title = Unicode("", help="What the person calls the workspace; empty: by its name.")
 
     _own_resources = Dict(help="Further resources as configured, before a size added its own.")
 
@@ -305,16 +306,18 @@ class WorkspaceMixin(HasTraits):
             # The workspace has stopped all the same; its next start takes the credential away.
             self.log.exception("The Git host still has a credential of a workspace of %s", self.user.name)
 
-    # Generation and size outlive a stop: the hub stores what get_state returns after clear_state.
+    # Generation, size and title outlive a stop: the hub stores what get_state returns after clear_state.
 
     def get_state(self) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state()  # type: ignore[misc]  # the spawner's
         state["generation"] = self.generation
         state["size"] = self.size_name
+        state["title"] = self.title
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)  # type: ignore[misc]  # the spawner's
         self.generation = int(state.get("generation", 0))
         self.size_name = str(state.get("size", ""))
+        self.title = str(state.get("title", ""))
         self._ran_since = getattr(self.orm_spawner, "started", None)

@@ -44,6 +44,16 @@ c.Spawner.cmd = [sys.executable, {workspace!r}]
 c.Spawner.environment = {{"TOKEN_FILE": {folder!r} + "/token"}}
 """
 
+LOCAL = """
+from neuralinverse_hub.hub_config import configure
+c.JupyterHub.spawner_class = "neuralinverse-local"
+c.LocalWorkspaceSpawner.workspaces_dir = {folder!r} + "/workspaces"
+c.LocalWorkspaceSpawner.cmd = [sys.executable, "-m", "tests.neuralinverse_hub.regions.light_workspace"]
+c.LocalWorkspaceSpawner.sizes = {{"small": {{"cpu": 1, "memory": "1G"}}, "large": {{"cpu": 2, "memory": "2G"}}}}
+c.NeuralInverseHub.hub_url = {url!r}
+configure(c)
+"""
+
 NOWHERE = """
 apiVersion: v1
 kind: Config
@@ -87,6 +97,15 @@ class SmallHub:
         workspace = folder / "workspace.py"
         workspace.write_text(WORKSPACE)
         with cls(folder)._serving(SIMPLE.format(folder=str(folder), workspace=str(workspace)), {}) as hub:
+            yield hub
+
+    @classmethod
+    @contextlib.contextmanager
+    def local(cls, folder: Path) -> Iterator[SmallHub]:
+        """Workspaces are what they are on one machine, but for their server, which is a few lines."""
+        hub = cls(folder)
+        root = str(Path(__file__).parents[3])
+        with hub._serving(LOCAL.format(folder=str(folder), url=hub.url), {"PYTHONPATH": root}):
             yield hub
 
     @classmethod

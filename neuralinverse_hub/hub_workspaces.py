@@ -1,0 +1,22 @@
+"""The part of ``configure(c)`` for people's own workspaces: several of them, and the page that lists them.
+
+``hub_config`` calls it and nobody else does.
+"""
+
+from __future__ import annotations
+
+from traitlets.config import Config
+
+__all__ = ["join"]
+
+
+def join(c: Config) -> None:
+    """Let people have several workspaces, unless the operator said otherwise, and look after them on the hub's home page."""
+    # The hub's libraries are not there where only the names of settings are looked at.
+    from spawner.pages import TEMPLATES, handlers
+
+    hub = c.JupyterHub
+    hub.allow_named_servers = hub.get("allow_named_servers", True)
+    # An operator's own templates come before ours.
+    hub.template_paths = [*hub.get("template_paths", []), TEMPLATES]
+    hub.extra_handlers = [*hub.get("extra_handlers", []), *handlers()]
