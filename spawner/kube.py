@@ -6,6 +6,7 @@ start would make it; else it makes a new pod, and the person reads why.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -114,6 +115,11 @@ class NeuralInverseSpawner(ImageMixin, KubeSpawner):  # type: ignore[misc]  # Ku
         )
 
     # -- a start -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Any:
+        """As KubeSpawner's, under way at once and held: with it ends `progress`, also where it fails before the pod."""
+        self._start_future = asyncio.ensure_future(super().start())
+        return self._start_future
 
     async def _start(self) -> Any:
         began = time.perf_counter()
