@@ -94,7 +94,8 @@ class NeuralInverseSpawner(ImageMixin, KubeSpawner):  # type: ignore[misc]  # Ku
             # For a node that is drained, where the hub is not asked.
             spec.termination_grace_period_seconds = max(30, self.delete_grace_period)
         container = next(each for each in spec.containers if each.name == pods.CONTAINER)
-        if container.readiness_probe is None:
+        # Behind a Service the hub reaches none but ready pods, and would wait for the probe's next turn.
+        if container.readiness_probe is None and not (self.internal_ssl or self.services_enabled):
             container.readiness_probe = {
                 "tcpSocket": {"port": "notebook-port"},
                 "periodSeconds": 10,

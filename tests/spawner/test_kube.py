@@ -92,6 +92,15 @@ async def test_kubespawners_own_settings_keep_working(c: Config) -> None:
     assert str(pod.spec.containers[0].resources.requests["memory"]) == "1073741824"
 
 
+async def test_the_hub_need_not_wait_for_a_probe_of_a_pod_behind_a_service(c: Config) -> None:
+    for behind in ({"services_enabled": True}, {"internal_ssl": True}, {}):
+        made = spawner(c)
+        for name, value in behind.items():
+            setattr(made, name, value)
+        (container,) = (await made.get_pod_manifest()).spec.containers
+        assert (container.readiness_probe is None) is bool(behind), behind
+
+
 async def test_the_generation_survives_the_state_the_hub_keeps(c: Config) -> None:
     before, after = spawner(c), spawner(c)
     before.generation = 42
