@@ -1,7 +1,7 @@
 """A pytest plugin under which KubeSpawner's own tests see our class where they import KubeSpawner.
 
 ``python -m pytest -p tests.spawner.kubespawners_own --outcomes FILE`` writes how each test ended as JSON. What the suite
-does is its own; replaced is only what a test cluster cannot have: sizes of whole machines, and images out of a registry.
+does is its own; replaced is only what a test cluster may not have: images out of a registry, and with ``--without-sizes`` room for our sizes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ IMAGES = "NEURALINVERSE_KUBESPAWNER_IMAGES"
 
 # The class refers to the one below it by ``super()`` and never by this name.
 kubespawner.KubeSpawner = kubespawner.spawner.KubeSpawner = NeuralInverseSpawner
-
-# A workspace of the default size does not fit on a test cluster's node.
-DEFAULT_SIZES["small"].update(cpu=0.5, memory="512M")
 
 _init_internal_ssl = JupyterHub.init_internal_ssl
 _create_namespaced_pod = CoreV1Api.create_namespaced_pod
@@ -90,7 +87,10 @@ class Outcomes:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--outcomes", type=Path, required=True, help="file to write how each test ended")
+    parser.addoption("--without-sizes", action="store_true", help="for nodes that are smaller than our sizes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--without-sizes"):
+        DEFAULT_SIZES.clear()
     config.pluginmanager.register(Outcomes(config.getoption("--outcomes")))
