@@ -31,7 +31,7 @@ test: .venv/test ai_provider/vscode/node_modules tests/node/node_modules ## Inst
 test-long: .venv/test ## Let ten times as many random sequences of work, Git and kills try to lose something; half an hour.
 	NEURALINVERSE_SEQUENCES=500 $(BIN)/python -m pytest tests/neuralinverse_hub/sync/test_exactness.py $(ARGS)
 
-test-hub5.5: .venv-hub5.5/test ## Run the tests that start a hub on JupyterHub 5.5, the version of the Helm chart.
+test-hub5.5: .venv-hub5.5/test ## Run the tests that start a hub on JupyterHub 5.5 and KubeSpawner 7.0, the versions of the Helm chart.
 	@$(BIN55)/neuralinverse-hub install
 	@# How `up` minds processes and folders does not depend on the hub's version: two of its tests are enough here.
 	$(BIN55)/python $(PYTEST) -m "hub and not browser" -k "not test_up or env_names or every_way" $(ARGS)
@@ -41,7 +41,8 @@ e2e-compose: .venv/test ## Bring compose.yaml up on a Docker engine that has the
 
 e2e-cluster: .venv/test ## Start workspaces on the Kubernetes cluster of KUBECONFIG, which has the workspace image as :dev; kill things there.
 	@$(BIN)/neuralinverse-hub install
-	NEURALINVERSE_E2E_CLUSTER=1 $(BIN)/python -m pytest tests/spawner/test_cluster.py tests/spawner/test_cluster_outages.py tests/helm_values/test_installed.py $(ARGS)
+	NEURALINVERSE_E2E_CLUSTER=1 $(BIN)/python -m pytest tests/spawner/test_cluster.py tests/spawner/test_cluster_outages.py \
+		tests/spawner/test_kubespawners_own.py tests/helm_values/test_installed.py $(ARGS)
 
 lint: .venv/test ## Check format, lint, types and the walls between the rooms.
 	$(BIN)/ruff format --check .
@@ -104,6 +105,6 @@ clean: ## Remove the environments; the per-user cache and data folders stay.
 
 .venv-hub5.5/test: setup.cfg pyproject.toml
 	@test -x $(BIN55)/python || $(PYTHON) -m venv .venv-hub5.5
-	@echo "Installing JupyterHub 5.5 and what the tests need into .venv-hub5.5"
-	@$(BIN55)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]' 'jupyterhub==5.5.*'
+	@echo "Installing JupyterHub 5.5, KubeSpawner 7.0 and what the tests need into .venv-hub5.5"
+	@$(BIN55)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]' 'jupyterhub==5.5.*' 'jupyterhub-kubespawner==7.0.*'
 	@touch $@

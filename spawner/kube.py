@@ -6,6 +6,7 @@ start would make it; else it makes a new pod, and the person reads why.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -98,7 +99,8 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
             # For a node that is drained, where the hub is not asked.
             spec.termination_grace_period_seconds = max(30, self.delete_grace_period)
         container = next(each for each in spec.containers if each.name == pods.CONTAINER)
-        if container.readiness_probe is None:
+        # Behind a Service the hub reaches none but ready pods, and would wait for the probe's next turn.
+        if container.readiness_probe is None and not (self.internal_ssl or self.services_enabled):
             container.readiness_probe = {
                 "tcpSocket": {"port": "notebook-port"},
                 "periodSeconds": 10,
@@ -119,6 +121,11 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
         )
 
     # -- a start -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Any:
+        """As KubeSpawner's, under way at once and held: with it ends `progress`, also where it fails before the pod."""
+        self._start_future = asyncio.ensure_future(super().start())
+        return self._start_future
 
     async def _start(self) -> Any:
         began = time.perf_counter()

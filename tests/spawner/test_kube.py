@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,6 +92,15 @@ async def test_kubespawners_own_settings_keep_working(c: Config) -> None:
     assert str(pod.spec.containers[0].resources.requests["memory"]) == "1073741824"
 
 
+async def test_the_hub_need_not_wait_for_a_probe_of_a_pod_behind_a_service(c: Config) -> None:
+    for behind in ({"services_enabled": True}, {"internal_ssl": True}, {}):
+        made = spawner(c)
+        for name, value in behind.items():
+            setattr(made, name, value)
+        (container,) = (await made.get_pod_manifest()).spec.containers
+        assert (container.readiness_probe is None) is bool(behind), behind
+
+
 async def test_the_generation_survives_the_state_the_hub_keeps(c: Config) -> None:
     before, after = spawner(c), spawner(c)
     before.generation = 42
@@ -148,6 +158,25 @@ async def test_an_unknown_size_is_refused_before_anything_starts(c: Config) -> N
     with pytest.raises(Exception, match="choose one of: small, medium, large"):
         await made.start()
     assert made.generation == 0
+
+
+async def test_a_start_is_known_to_its_progress_before_the_pod_is_asked_for(c: Config) -> None:
+    made = spawner(c)
+    asked = asyncio.Event()
+
+    async def elsewhere(*_: Any) -> int:
+        asked.set()
+        await asyncio.sleep(0)
+        raise PermissionError("the workspace runs in another region")
+
+    made.generation_source = elsewhere
+    # As JupyterHub does: called, and awaited later.
+    started = made.start()
+    assert made._start_future is started
+    await asyncio.wait_for(asked.wait(), 5)
+    with pytest.raises(PermissionError):
+        await started
+    assert made._start_future.done()
 
 
 def test_a_wrong_size_stops_the_hub_with_its_value(c: Config) -> None:
