@@ -167,6 +167,12 @@ class WorkspaceMixin(HasTraits):
             return super()._options_from_form_default()  # type: ignore[misc]  # the spawner's
         return form.chosen
 
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Any:
+        # From JupyterHub 5.3 on the hub warns of options that nobody takes. The size is taken in `choose_size`, where that of
+        # the last start, or the first one, stands in for it; a profile is KubeSpawner's own business.
+        return lambda _spawner, _options: None
+
     def _size_form(self) -> str:
         """The cards to choose from; nothing when the person has chosen before and did not ask to choose again."""
         sizes = parse_sizes(self.sizes)

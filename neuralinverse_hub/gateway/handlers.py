@@ -244,7 +244,11 @@ class ModelsHandler(ApiHandler):
 
 
 class HealthHandler(ApiHandler):
-    """``GET healthz``: the process runs. ``GET readyz``: new requests are welcome, and something could answer them."""
+    """``GET healthz``: the process runs. ``GET readyz``: new requests are welcome, and something could answer them.
+
+    ``readyz?without=upstream`` asks for the first of the two only: a cluster sends requests to ready pods, and where no model
+    is set up yet the gateway's own words are better than nobody's.
+    """
 
     identified = False
 
@@ -253,7 +257,8 @@ class HealthHandler(ApiHandler):
             self.finish({"status": "ok"})
             return
         table = self.parts.directory.table
-        if self.parts.draining or not table.deployments:
+        alone = self.get_query_argument("without", "") == "upstream"
+        if self.parts.draining or not (table.deployments or alone):
             self.set_status(503)
             self.finish({"status": "draining" if self.parts.draining else "no upstream"})
             return

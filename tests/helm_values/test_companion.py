@@ -117,7 +117,7 @@ def test_services_answer_below_the_hubs_own_path() -> None:
     env = {each["name"]: each.get("value") for each in container["env"]}
     assert env["JUPYTERHUB_SERVICE_PREFIX"] == "/lab/services/ai-gateway/"
     assert env["JUPYTERHUB_API_URL"] == "http://hub:8081/lab/hub/api"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/lab/services/ai-gateway/readyz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/lab/services/ai-gateway/readyz?without=upstream"
 
 
 def test_the_gateway_scales_where_production_says_so(everything: list[dict[str, Any]]) -> None:

@@ -263,3 +263,37 @@ async def test_two_hubs_that_want_one_pod_agree_on_who_has_it(cluster: Cluster) 
         assert all(isinstance(each, NoWarmPod) for each in given if not isinstance(each, dict)), given
         for pool in (first, second):
             await pool.close()
+
+
+VOLUME = """
+c.KubeSpawner.storage_pvc_ensure = True
+c.KubeSpawner.storage_capacity = "100M"
+c.KubeSpawner.pvc_name_template = "claim-{username}"
+c.KubeSpawner.volumes = [{"name": "home", "persistentVolumeClaim": {"claimName": "claim-{username}"}}]
+c.KubeSpawner.volume_mounts = [{"name": "home", "mountPath": "/home/jovyan"}]
+c.KubeSpawner.fs_gid = 1000
+c.KubeSpawner.poll_interval = 2
+"""
+
+
+def test_a_workspace_with_a_volume_of_its_own_keeps_what_git_does_not(
+    cluster: Cluster, proxy: list[str], tmp_path: Path
+) -> None:
+    with ClusterHub(cluster, tmp_path, proxy, pool(1) + VOLUME).running() as hub:
+        assert "The pool is of no use and is not kept: the workspace has a volume of its own" in hub.log
+        hub.add("ada")
+        hub.begin("ada")
+        hub.wait_ready("ada")
+        pod = hub.pod_of("ada")
+        cluster.inside(pod, "sh", "-c", "cd ~/work && echo saved > notes.txt && mkdir .venv && echo big > .venv/lib.so")
+        eventually("the words on the Git host", lambda: hub.on_host("ada", "notes.txt", b"saved"), 60)
+        cluster.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+        eventually("the hub noticing", lambda: not hub.state("ada").get("ready"), 60)
+        hub.begin("ada")
+        hub.wait_ready("ada")
+        hub.answers("ada")
+        assert (
+            cluster.inside(hub.pod_of("ada"), "sh", "-c", "cat ~/work/notes.txt ~/work/.venv/lib.so") == "saved\nbig\n"
+        )
+        assert "unhandled user_options" not in hub.log
+        hub.end("ada")

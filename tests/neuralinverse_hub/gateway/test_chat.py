@@ -260,6 +260,11 @@ async def test_with_no_upstream_the_error_says_what_to_set(hub: Hub) -> None:
         ) as answer:
             cards = {card["id"]: card["neuralinverse"] for card in (await answer.json())["data"]}
         assert cards["auto"]["served_by"] is None
+        # Whoever asks is to read that, also where a cluster passes requests on to ready pods only.
+        base = gateway.url.removesuffix("v1")
+        for path, status in (("readyz", 503), ("readyz?without=upstream", 200), ("readyz?without=hub", 503)):
+            async with gateway.session.get(base + path) as ready:
+                assert ready.status == status, path
 
 
 async def test_models_lists_tasks_and_models_with_who_answers(gateway: Running) -> None:
@@ -344,7 +349,7 @@ async def test_metrics_health_and_readiness(gateway: Running) -> None:
     assert 'gen_ai_client_token_usage_sum{gen_ai_request_model="mistral-large"' in text
     assert 'neuralinverse_gateway_healthy{deployment="azure/Mistral-Large-3"} 1.0' in text
     assert "ada" not in text, "persons are no labels"
-    for path, status in (("healthz", 200), ("readyz", 200)):
+    for path, status in (("healthz", 200), ("readyz", 200), ("readyz?without=upstream", 200)):
         async with gateway.session.get(base + path) as response:
             assert response.status == status
 
