@@ -28,7 +28,7 @@ test: .venv/test ai_provider/vscode/node_modules tests/node/node_modules ## Inst
 	@$(BIN)/neuralinverse-hub install
 	$(BIN)/python $(PYTEST) $(ARGS)
 
-test-long: .venv/test ## Let ten times as many random sequences of work, Git and kills try to lose something; half an hour.
+test-long: .venv/test ## Let ten times as many random sequences of work, Git and kills try to lose something; ten minutes on an idle machine.
 	NEURALINVERSE_SEQUENCES=500 $(BIN)/python -m pytest tests/neuralinverse_hub/sync/test_exactness.py $(ARGS)
 
 test-hub5.5: .venv-hub5.5/test ## Run the tests that start a hub on JupyterHub 5.5 and KubeSpawner 7.0, the versions of the Helm chart.
