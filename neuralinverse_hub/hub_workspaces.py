@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from traitlets.config import Config
 
 __all__ = ["join"]
+
+_LIMIT: Final = 5
+"""Workspaces besides the first one: enough to keep things apart, and not a way to take a whole cluster by mistake."""
 
 
 def join(c: Config) -> None:
@@ -17,6 +22,7 @@ def join(c: Config) -> None:
 
     hub = c.JupyterHub
     hub.allow_named_servers = hub.get("allow_named_servers", True)
+    hub.named_server_limit_per_user = hub.get("named_server_limit_per_user", _LIMIT)
     # An operator's own templates come before ours.
     hub.template_paths = [*hub.get("template_paths", []), TEMPLATES]
     hub.extra_handlers = [*hub.get("extra_handlers", []), *handlers()]

@@ -220,3 +220,21 @@ def test_of_several_hubs_only_the_one_of_the_shared_git_host_runs_it(
     started = {each["name"] for each in c.JupyterHub.services if "command" in each}
     assert ("git" in started) is runs_git
     assert c.LocalWorkspaceSpawner.git_url == git
+
+
+def test_people_have_several_workspaces_unless_the_operator_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    c = Config()
+    configure(c, {})
+    assert c.JupyterHub.allow_named_servers is True
+    assert c.JupyterHub.named_server_limit_per_user == 5
+    c = Config()
+    c.JupyterHub.allow_named_servers = False
+    c.JupyterHub.named_server_limit_per_user = 2
+    c.JupyterHub.template_paths = ["/operators/own"]
+    configure(c, {})
+    assert c.JupyterHub.allow_named_servers is False
+    assert c.JupyterHub.named_server_limit_per_user == 2
+    assert c.JupyterHub.template_paths[0] == "/operators/own"
