@@ -102,6 +102,35 @@ def test_a_move_to_a_region_that_does_not_answer_touches_nothing(three: World) -
     assert us.runs("ada-stays") and us.ready("ada-stays") == generation
 
 
+def test_a_move_to_a_region_without_room_touches_nothing(three: World) -> None:
+    us, japan = three["us"], three["japan"]
+    japan.stop()
+    japan.more = "c.JupyterHub.active_server_limit = 1"
+    japan.start()
+    try:
+        bob = three.person("bob-fills", "japan")
+        bob.start(japan)
+        eventually("its health saying so", lambda: japan.health(need="capacity")[0] == 503)
+        assert not japan.health(need="capacity")[1]["parts"]["capacity"]["ok"]
+        # Whoever is there already goes on; only another one has no room.
+        assert japan.health()[0] == 200
+        ada = three.person("ada-no-room", "us", "japan")
+        ada.start(us)
+        ada.write(us, "a.txt", "a")
+        generation = us.ready("ada-no-room")
+        steps = ada.move(us, japan)
+        assert said(steps) == ["check", "failed"]
+        assert "it has no room for another workspace" in str(steps[-1]["message"])
+        assert us.runs("ada-no-room") and us.ready("ada-no-room") == generation
+        full = three.person("cy-too-many", "japan")
+        answer = full.call(japan, "api/users/cy-too-many/server", {})
+        assert answer.status_code == 429 and "limit" in answer.text
+    finally:
+        japan.stop()
+        japan.more = ""
+        japan.start()
+
+
 def test_a_move_while_the_git_host_is_away_touches_nothing(three: World) -> None:
     us, europe = three["us"], three["europe"]
     ada = three.person("ada-gitless", "us")
