@@ -34,6 +34,8 @@ class BadSize(ValueError):
 class UnknownSize(ValueError):
     """Somebody asked for a size that is not offered. ``jupyterhub_message`` is what the hub shows to them."""
 
+    http_status = 400
+
     def __init__(self, name: object, known: Mapping[str, Size]) -> None:
         super().__init__(f"there is no size {str(name)[:60]!r}; choose one of: {', '.join(known) or 'none is offered'}")
         self.jupyterhub_message = f"{self}."

@@ -21,6 +21,7 @@ from traitlets import Callable, Dict, HasTraits, Integer, TraitError, Unicode, d
 from neuralinverse_hub import wire
 from spawner import form
 from spawner.names import workspace_name
+from spawner.refusing import saying
 from spawner.sizes import DEFAULT_SIZES, BadSize, Size, find, parse_sizes
 
 __all__ = ["GitAccounts", "WorkspaceMixin", "next_generation", "person_key"]
@@ -241,6 +242,11 @@ class WorkspaceMixin(HasTraits):
         return env
 
     async def start(self) -> Any:
+        """Raises `spawner.refusing.Refused` where there are words for the person."""
+        with saying():
+            return await self._begin()
+
+    async def _begin(self) -> Any:
         if (size := self.choose_size()) is not None:
             self.apply_size(size)
         now_ms = time.time_ns() // 1_000_000
