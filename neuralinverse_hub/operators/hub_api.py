@@ -32,14 +32,18 @@ class HubError(LocalError):
         self.status = status
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that say which hub."""
-    parser.add_argument(
-        "--hub",
-        metavar="URL",
-        help=f"where the hub is, e.g. https://hub.example.org (default: {ENV_API_URL}). "
-        f"The token is taken from {wire.ENV_TOKEN}",
-    )
+def arguments(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The options that say which hub, for ``parser`` and as parents for its actions: people write them before or after."""
+    again = argparse.ArgumentParser(add_help=False)
+    for each, default in ((parser, None), (again, argparse.SUPPRESS)):
+        each.add_argument(
+            "--hub",
+            metavar="URL",
+            default=default,
+            help=f"where the hub is, e.g. https://hub.example.org (default: {ENV_API_URL}). "
+            f"The token is taken from {wire.ENV_TOKEN}",
+        )
+    return [again]
 
 
 def connect(options: argparse.Namespace) -> HubApi:

@@ -16,10 +16,12 @@ _EPILOG: Final = "Changes last until the hub restarts; c.NeuralInverseSpawner.po
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``neuralinverse-hub pool``."""
-    hub_api.arguments(parser)
+    which = hub_api.arguments(parser)
     parser.epilog = _EPILOG
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    shown = actions.add_parser("show", help="how many wait, load and were claimed, and how many there should be")
+    shown = actions.add_parser(
+        "show", parents=which, help="how many wait, load and were claimed, and how many there should be"
+    )
     shown.add_argument("--json", action="store_true", help="print the hub's JSON")
     for action, words in (
         ("pause", "make no new ones; those that wait are still given out"),
@@ -27,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("fix", "keep exactly this many, whatever the clock and the demand say"),
         ("follow", "follow the clock and the demand again"),
     ):
-        one = actions.add_parser(action, help=words, epilog=_EPILOG)
+        one = actions.add_parser(action, parents=which, help=words, epilog=_EPILOG)
         one.add_argument("size", metavar="SIZE", help="as 'pool show' has it")
         if action == "fix":
             one.add_argument("count", type=int, metavar="N")

@@ -25,15 +25,19 @@ _STEP_S: Final = 0.5
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``neuralinverse-hub workspaces``."""
-    hub_api.arguments(parser)
+    which = hub_api.arguments(parser)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    shown = actions.add_parser("list", help="the workspaces that run, start or stop")
+    shown = actions.add_parser("list", parents=which, help="the workspaces that run, start or stop")
     shown.add_argument("--node", help="only those on this node of the cluster")
     shown.add_argument("--json", action="store_true", help="print one JSON list")
-    stop = actions.add_parser("stop", help="stop workspaces; what was saved is on the git host when each has ended")
+    stop = actions.add_parser(
+        "stop", parents=which, help="stop workspaces; what was saved is on the git host when each has ended"
+    )
     stop.add_argument("names", nargs="*", metavar="NAME", help="as 'list' shows them: ada, ada/train")
     stop.add_argument("--all", action="store_true", help="every workspace of this hub")
-    drain = actions.add_parser("drain", help="stop the workspaces of a node, and keep nothing warm there")
+    drain = actions.add_parser(
+        "drain", parents=which, help="stop the workspaces of a node, and keep nothing warm there"
+    )
     drain.add_argument("node", metavar="NODE", help="first run: kubectl cordon NODE")
     for ends in (stop, drain):
         ends.add_argument("--yes", action="store_true", help="do not ask")

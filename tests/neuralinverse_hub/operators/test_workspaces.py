@@ -77,6 +77,8 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
         (["workspaces", "stop", "--all", "dee/train"], "which workspaces?"),
         (["workspaces", "--hub", "hub.example.org", "list"], "is no address of a hub"),
         (["workspaces", "--hub", "http://127.0.0.1:9", "list"], "does not answer"),
+        (["workspaces", "list", "--hub", "http://127.0.0.1:9/hub/"], "http://127.0.0.1:9/hub/api does not answer"),
+        (["pool", "show", "--hub", "http://127.0.0.1:9"], "does not answer"),
         (["pool", "show"], "the hub says 404"),
     ):
         assert main(command) == 1
