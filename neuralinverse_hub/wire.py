@@ -236,6 +236,23 @@ class ModelCard(TypedDict):
     """Tokens that who answers today reads at once, question and answer together."""
 
 
+# -- the restore of a start, as the workspace's server tells the hub ---------------------------------------------------
+
+RESTORE_PATH: Final = "neuralinverse/restore"
+"""Path below a workspace's server: ``GET`` with a token of the server answers with a `Restore`."""
+
+
+class Restore(TypedDict):
+    """How the restore of a start goes."""
+
+    state: Literal["none", "fetching", "writing", "done"]
+    """``none``: there is no git host to bring anything back from."""
+    files: int
+    """While ``writing`` those that come back; when ``done`` those that came back; else 0."""
+    seconds: float
+    """How long it took, once ``done``."""
+
+
 # -- sync status: sync writes it, the IDE and the Lab show it ---------------------------------------------------------
 
 SYNC_STATUS_FILE: Final = "sync.json"

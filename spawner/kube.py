@@ -13,21 +13,24 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import aiohttp
 from kubernetes_asyncio.client import ApiException
 from kubespawner import KubeSpawner
 from traitlets import Dict, Integer, TraitError, default, validate
 
-from spawner import metrics, pods, progress
+from spawner import metrics, pods, progress, restores
 from spawner.image import ImageMixin
 from spawner.outages import OutageMixin
 from spawner.pool import BadPool, parse_bounds
 from spawner.sizes import find, parse_sizes
-from spawner.warm import NoWarmPod, WarmPool, words
+from spawner.warm import NoWarmPod, WarmPool, answers, words
 
 __all__ = ["CannotStart", "NeuralInverseSpawner", "keep_warm"]
+
+_RESTORE_PATIENCE_S: Final = 20.0
+"""A restore that takes longer goes on behind an editor that waits for it."""
 
 
 class CannotStart(Exception):
@@ -65,6 +68,7 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
     """The node of the pod, once it has one."""
 
     _cold_reason = ""
+    _own_events: tuple[dict[str, Any], ...] = ()
 
     @validate("pool")
     def _check_pool(self, proposal: Any) -> dict[str, Any]:
@@ -131,6 +135,7 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
         began = time.perf_counter()
         size = self.size_name or "none"
         self._cold_reason = ""
+        self._own_events = ()
         try:
             url = await self._start_warm(size)
             kind = "warm"
@@ -141,7 +146,37 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
             url, kind = await self._start_cold(), "cold"
             self.node_name = self._node_of(self.pod_reflector.pods.get(f"{self.namespace}/{self.pod_name}"))
         metrics.START_SECONDS.labels(size, kind).observe(time.perf_counter() - began)
+        await self._follow_restore(url, size)
         return url
+
+    async def _follow_restore(self, url: str, size: str) -> None:
+        """Let the person read how their work comes back; the editor opens no sooner anyway."""
+        if self.internal_ssl or self.server is None or not (self.git_url or self.git_accounts):
+            return
+
+        def tell(restore: restores.Restore) -> None:
+            if said := restores.words(restore):
+                # As the cluster's own events, which the progress page is made of.
+                self._own_events += ({"reason": "Restore", "message": said, "type": "Normal"},)
+
+        # Straight to the pod: a proxy of the environment has no business with what is sent here.
+        async with aiohttp.ClientSession(trust_env=False) as session:
+            base = f"{url}{self.server.base_url}"
+            if not await answers(session, f"{base}api", self.http_timeout):
+                return
+            patience_s = min(_RESTORE_PATIENCE_S, self.start_timeout / 3)
+            restore = await restores.follow(session, base, self.api_token, tell, patience_s)
+        if restore is None:
+            return
+        outcome = "restored" if restore.files else "nothing"
+        metrics.RESTORES.labels(size, outcome if restore.over else "going on").inc()
+        if restore.over and restore.files:
+            metrics.RESTORE_SECONDS.labels(size).observe(restore.seconds)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """KubeSpawner's, those of the cluster about this pod, and behind them what the workspace itself says."""
+        return [*super().events, *self._own_events]
 
     async def _start_cold(self) -> Any:
         """KubeSpawner's start; what the cluster refuses becomes a sentence for the person. Raises `CannotStart`."""
@@ -175,7 +210,6 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
         # Polls look there; it has seen this pod long ago.
         await self._start_watching_pods()
         url = str(self._get_pod_url(pod))
-        await self.warm_pool.answers(f"{url}{self.user.url}api")
         return url
 
     @staticmethod

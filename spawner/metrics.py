@@ -6,7 +6,17 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-__all__ = ["CLAIMS", "CLAIM_SECONDS", "COLD_STARTS", "POOL_FAILURES", "POOL_PODS", "POOL_WANTED", "START_SECONDS"]
+__all__ = [
+    "CLAIMS",
+    "CLAIM_SECONDS",
+    "COLD_STARTS",
+    "POOL_FAILURES",
+    "POOL_PODS",
+    "POOL_WANTED",
+    "RESTORES",
+    "RESTORE_SECONDS",
+    "START_SECONDS",
+]
 
 _SECONDS: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 40, 80, 160)
 
@@ -28,4 +38,12 @@ START_SECONDS = Histogram(
     "From asking for a pod to having its address.",
     ["size", "kind"],
     buckets=_SECONDS,
+)
+RESTORES = Counter(
+    "neuralinverse_restores_total",
+    "Starts by what became of their restore: restored, nothing to restore, or still at it when the person went in.",
+    ["size", "outcome"],
+)
+RESTORE_SECONDS = Histogram(
+    "neuralinverse_restore_seconds", "How long restores took that brought files back.", ["size"], buckets=_SECONDS
 )

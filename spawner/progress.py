@@ -45,6 +45,9 @@ def words(event: Mapping[str, Any]) -> str | None:
             return "The machine ran out of room and ended the workspace. Start it again; saved work is in Git."
         case "FailedMount" | "FailedAttachVolume":
             return f"The volume cannot be attached: {message}. {_OPERATOR}"
+        case "Restore":
+            # The workspace's own; see `spawner.restores`.
+            return message
         case "Unhealthy":
             return None
     return message if event.get("type") == "Warning" else None

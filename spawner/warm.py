@@ -29,7 +29,7 @@ from neuralinverse_hub import wire
 from spawner import metrics, pods
 from spawner.pool import MEMORY, Bounds, Health, Plan, plan, wanted
 
-__all__ = ["NoWarmPod", "WarmPool", "words"]
+__all__ = ["NoWarmPod", "WarmPool", "answers", "words"]
 
 ROUND_S: Final = 5.0
 """Between two rounds when nothing happens; a claim starts the next one at once."""
@@ -174,20 +174,6 @@ class WarmPool:
             if answer.status != 200:
                 # What it said may be anything: the workspace's side is not trusted with our log.
                 raise RuntimeError(f"it answered {answer.status}")
-
-    async def answers(self, url: str, timeout_s: float = 10.0) -> bool:
-        """Whether a server answers at ``url`` within ``timeout_s``, whatever it says.
-
-        The hub looks too, in steps that double from 0.2 s on; a claimed workspace takes about that long in all.
-        """
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            try:
-                async with self._client().get(url, timeout=aiohttp.ClientTimeout(total=5), allow_redirects=False):
-                    return True
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                await asyncio.sleep(0.02)
-        return False
 
     def _remember(self, size: str) -> None:
         now = datetime.now(UTC)
@@ -366,6 +352,21 @@ class WarmPool:
             # Straight to the pod: a proxy of the environment has no business with what is sent here.
             self._session = aiohttp.ClientSession(trust_env=False)
         return self._session
+
+
+async def answers(session: aiohttp.ClientSession, url: str, timeout_s: float) -> bool:
+    """Whether a server answers at ``url`` within ``timeout_s``, whatever it says.
+
+    The hub looks too, in steps that double from 0.2 s on; a claimed workspace takes about that long in all.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            async with session.get(url, timeout=aiohttp.ClientTimeout(total=5), allow_redirects=False):
+                return True
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            await asyncio.sleep(0.02)
+    return False
 
 
 def words(error: BaseException) -> str:

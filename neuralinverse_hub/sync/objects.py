@@ -23,6 +23,9 @@ FILE: Final = b"100644"
 EXECUTABLE: Final = b"100755"
 SYMLINK: Final = b"120000"
 
+INDEX_HEADER: Final = 12
+"""Bytes before an index file's first entry."""
+
 COMMIT_TYPE: Final = 1
 TREE_TYPE: Final = 2
 BLOB_TYPE: Final = 3
@@ -130,13 +133,18 @@ class IndexEntry(NamedTuple):
 _INDEX_ENTRY: Final = struct.Struct(">IIIIIIIIII20sH")
 
 
-def index_entries(data: bytes) -> Iterator[IndexEntry]:
-    """The entries of a version 2 index file; ValueError for any other version."""
+def index_count(data: bytes) -> int:
+    """How many entries the version 2 index file that begins with ``data`` has; ValueError for any other version."""
     signature, version, count = struct.unpack_from(">4sII", data)
     if signature != b"DIRC" or version != 2:
         raise ValueError(f"not a version 2 index: {signature!r} {version}")
-    at = 12
-    for _ in range(count):
+    return int(count)
+
+
+def index_entries(data: bytes) -> Iterator[IndexEntry]:
+    """The entries of a version 2 index file; ValueError for any other version."""
+    at = INDEX_HEADER
+    for _ in range(index_count(data)):
         c_s, c_ns, m_s, m_ns, _dev, inode, mode, _uid, _gid, size, oid, _flags = _INDEX_ENTRY.unpack_from(data, at)
         end = data.index(b"\0", at + 62)
         path = data[at + 62 : end]

@@ -13,7 +13,17 @@ from typing import Final
 
 from .config import Config
 
-__all__ = ["Restoring", "forget_live", "is_live", "is_whole", "live_generation", "read", "remember_live", "write"]
+__all__ = [
+    "Restoring",
+    "forget_live",
+    "is_live",
+    "is_whole",
+    "live_generation",
+    "read",
+    "remember_live",
+    "restore_of",
+    "write",
+]
 
 _LIVE: Final = "live.json"
 
@@ -51,9 +61,20 @@ class Restoring:
         """From now on the folder is not whole."""
         write(self._path, {"generation": self._generation, "whole": False})
 
+    def going_on(self, files: int) -> None:
+        """So many files are being written."""
+        write(self._path, {"generation": self._generation, "whole": False, "files": files})
+
     def finish(self, how: dict[str, object]) -> None:
         """The folder is whole."""
         write(self._path, {"generation": self._generation, "whole": True, **how})
+
+
+def restore_of(config: Config) -> dict[str, object]:
+    """How the restore of ``config``'s generation goes: ``{}`` before it began, else ``whole`` and, as soon as it is known,
+    ``files``; at its end also what `Restored` has."""
+    found = read(config.private / "restored.json")
+    return found if found.get("generation") == config.generation else {}
 
 
 def remember_live(config: Config, commit: bytes) -> None:

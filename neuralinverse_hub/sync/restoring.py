@@ -82,9 +82,7 @@ def restore_now(config: Config, host: GitHost) -> Restored:
             result = Restored(False, 0, None, 0.0, "The folder is still here and up to date; nothing to bring back.")
         else:
             how_far.begin()
-            result = _restore_best(
-                config, Incoming(config, host, mirror), candidates, resuming=how_far.begun, began=began
-            )
+            result = _restore_best(config, Incoming(config, host, mirror), candidates, how_far, began=began)
         how_far.finish(asdict(result))
         return result
 
@@ -108,14 +106,14 @@ def _is_current(config: Config, newest: Snapshot) -> bool:
 
 
 def _restore_best(
-    config: Config, incoming: Incoming, candidates: list[Snapshot], *, resuming: bool, began: float
+    config: Config, incoming: Incoming, candidates: list[Snapshot], how_far: records.Restoring, *, began: float
 ) -> Restored:
     refused: list[str] = []
     # Twice the newest: giving up the last hours of somebody's work wants more than one bad transfer.
     for attempt, snapshot in enumerate([candidates[0], *candidates]):
         try:
             with incoming.fetched(snapshot) as git_dir:
-                files, at_s, remark = _write(config, git_dir, snapshot, resuming=resuming)
+                files, at_s, remark = _write(config, git_dir, snapshot, how_far)
         except (HostRefused, GitFailed) as error:
             if any(os.strerror(code) in str(error) for code in _NO_ROOM):
                 raise RestoreFailed(
@@ -145,7 +143,7 @@ def _restore_best(
     raise RestoreFailed(f"None of {len(candidates)} snapshots can be read; the newest: {refused[0]}")
 
 
-def _write(config: Config, git_dir: Path, snapshot: Snapshot, *, resuming: bool) -> tuple[int, float, str]:
+def _write(config: Config, git_dir: Path, snapshot: Snapshot, how_far: records.Restoring) -> tuple[int, float, str]:
     """How many files were written, when they had been saved, and what the person should know beyond that."""
     work = config.private / "incoming"
     _remove_tree(work)
@@ -156,6 +154,8 @@ def _write(config: Config, git_dir: Path, snapshot: Snapshot, *, resuming: bool)
     try:
         tree, at_s = objects.commit_facts(gitcmd.run(["cat-file", "commit", commit], env=env))
         gitcmd.run(["read-tree", commit], env=env)
+        with index.open("rb") as file:
+            how_far.going_on(objects.index_count(file.read(objects.INDEX_HEADER)))
         gitcmd.run(
             ["-C", str(work), "-c", "checkout.workers=0", "checkout-index", "--all", "--quiet", "--index"], env=env
         )
@@ -170,7 +170,7 @@ def _write(config: Config, git_dir: Path, snapshot: Snapshot, *, resuming: bool)
         _make_way(config, snapshot)
         config.folder.mkdir(parents=True, exist_ok=True)
         aside = placing.aside_below(config.private)
-        placing.move_in(os.fsencode(work), os.fsencode(config.folder), os.fsencode(aside), keep_local=resuming)
+        placing.move_in(os.fsencode(work), os.fsencode(config.folder), os.fsencode(aside), keep_local=how_far.begun)
         if private:
             put_back(private, places(config))
         seeds.remember_seed(config, tree, empty)

@@ -1,7 +1,9 @@
-"""A call of the workspace's own server: save everything now, and say whether it is on the git host.
+"""Calls of the workspace's own server, with a token of it: what the hub asks about saving and bringing back.
 
-``POST <server>/neuralinverse/flush`` with a token of the server: 200 when everything saved before the call is there,
-503 with a sentence when not. The hub asks before it moves a workspace.
+``POST <server>/neuralinverse/flush``: 200 when everything saved before the call is on the git host, 503 with a sentence when
+not. The hub asks before it moves a workspace.
+
+``GET <server>/neuralinverse/restore``: a `wire.Restore`. The hub asks while the person waits for a start.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 from neuralinverse_hub import wire
 
-__all__ = ["FLUSH_TIMEOUT_S", "flush"]
+__all__ = ["FLUSH_TIMEOUT_S", "flush", "restore"]
 
 FLUSH_TIMEOUT_S: Final = 10.0
 
@@ -34,6 +37,21 @@ async def flush() -> tuple[int, dict[str, str]]:
     return 503, {"message": lines[-1] if lines else "Sync did not say why."}
 
 
+def restore(environ: Mapping[str, str] = os.environ) -> wire.Restore:
+    """How the restore of this start goes, as sync has written it down."""
+    from neuralinverse_hub.sync import records
+    from neuralinverse_hub.sync.config import Config
+
+    answer: wire.Restore = {"state": "none", "files": 0, "seconds": 0.0}
+    if not environ.get(wire.ENV_GIT_REMOTE):
+        return answer
+    found: dict[str, Any] = records.restore_of(Config.from_env(environ))
+    answer["files"] = int(found.get("files", 0))
+    answer["seconds"] = float(found.get("seconds", 0.0))
+    answer["state"] = "done" if found.get("whole") else "writing" if answer["files"] else "fetching"
+    return answer
+
+
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
     return [{"module": "neuralinverse_hub.workspace.saving"}]
 
@@ -51,5 +69,13 @@ def _load_jupyter_server_extension(serverapp: Any) -> None:
             self.set_header("Content-Type", "application/json")
             self.finish(json.dumps(body))
 
-    path = url_path_join(serverapp.base_url, "neuralinverse", "flush")
-    serverapp.web_app.add_handlers(".*$", [(path, FlushHandler)])
+    class RestoreHandler(JupyterHandler):
+        @web.authenticated
+        def get(self) -> None:
+            self.set_header("Content-Type", "application/json")
+            self.finish(json.dumps(restore()))
+
+    paths = {"neuralinverse/flush": FlushHandler, wire.RESTORE_PATH: RestoreHandler}
+    serverapp.web_app.add_handlers(
+        ".*$", [(url_path_join(serverapp.base_url, path), handler) for path, handler in paths.items()]
+    )

@@ -75,7 +75,10 @@ def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whol
         cluster.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
         eventually("the hub noticing", lambda: not hub.state("ada").get("ready"), 120)
         hub.begin("ada")
+        assert any(re.fullmatch(r"Restored [\d,]+ files?", said) for said in hub.progress("ada")), hub.log[-3000:]
         hub.wait_ready("ada")
+        assert hub.metric("neuralinverse_restores_total", size="small", outcome="restored") == 1
+        assert hub.metric("neuralinverse_restore_seconds_count", size="small") == 1
         assert hub.pod_of("ada") != pod
         eventually(
             "the file back",

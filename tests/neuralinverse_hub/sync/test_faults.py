@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.workspace import saving
 from tests.neuralinverse_hub.sync.rig import git, picture, until
 
 
@@ -226,6 +227,7 @@ def test_a_restore_killed_at_any_step_is_finished_by_the_next(workspace):
     workspace.start()
     before = picture(workspace.folder)
     workspace.lose()
+    assert saving.restore(workspace.env)["state"] == "fetching", "what the hub is told"
     for wait_s in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45):
         process = subprocess.Popen(
             [sys.executable, "-m", "neuralinverse_hub.sync", "restore"], env=workspace.env, stdout=subprocess.DEVNULL
@@ -233,8 +235,12 @@ def test_a_restore_killed_at_any_step_is_finished_by_the_next(workspace):
         time.sleep(wait_s)  # the point is to hit different steps of a restore
         process.kill()
         process.wait()
+        told = saving.restore(workspace.env)
+        assert (told["files"] >= 300) == (told["state"] in ("writing", "done")), told
     workspace.restore()
     assert picture(workspace.folder) == before
+    told = saving.restore(workspace.env)
+    assert told["state"] == "done" and told["files"] >= 300
 
 
 def test_twenty_thousand_files_in_a_second_all_arrive(workspace):
