@@ -20,7 +20,7 @@ __all__ = ["Restore", "follow", "parse", "words"]
 
 _LARGEST: Final = 4096
 """Bytes of an answer."""
-_STEP_S: Final = 0.25
+_STEP_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
