@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Final
@@ -156,8 +156,10 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
 
         def tell(restore: restores.Restore) -> None:
             if said := restores.words(restore):
-                # As the cluster's own events, which the progress page is made of.
-                self._own_events += ({"reason": "Restore", "message": said, "type": "Normal"},)
+                # In the shape of the cluster's own events, which KubeSpawner makes the progress page of.
+                event = {"reason": "Restore", "message": said, "type": "Normal", "metadata": {"uid": said}}
+                at = datetime.now(UTC).isoformat(timespec="seconds")
+                self._own_events += ({**event, "lastTimestamp": at, "involvedObject": {"name": self.pod_name}},)
 
         # Straight to the pod: a proxy of the environment has no business with what is sent here.
         async with aiohttp.ClientSession(trust_env=False) as session:

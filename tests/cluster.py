@@ -224,7 +224,12 @@ class ClusterHub:
 
     def begin(self, person: str, size: str = "small") -> requests.Response:
         """Ask for a start; the answer comes when it is done, or after some seconds with status 202."""
-        return self.ask("POST", f"users/{person}/server", json={"user_options": {"size": size}, "size": size})
+        while True:
+            answer = self.ask("POST", f"users/{person}/server", json={"user_options": {"size": size}, "size": size})
+            if "pending stop" not in answer.text:
+                return answer
+            # One that ended by itself is no longer ready some moments before the hub is done with it.
+            time.sleep(0.1)
 
     def state(self, person: str) -> dict[str, Any]:
         servers = self.ask("GET", f"users/{person}?include_stopped_servers").json()["servers"]

@@ -69,13 +69,23 @@ def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whol
         pod = hub.pod_of("ada")
         assert cluster.inside(pod, "id", "-u").strip() == "1000"
         cluster.inside(pod, "sh", "-c", "echo 'saved' > ~/work/notes.txt")
+        # Enough that bringing them back takes longer than the start of a warm workspace's server.
+        cluster.inside(
+            pod, "sh", "-c", "mkdir ~/work/many; cd ~/work/many; for n in $(seq 20000); do echo $n > $n; done"
+        )
         eventually("the words on the Git host", lambda: hub.on_host("ada", "notes.txt", b"saved"), 60)
+        eventually("the last file there", lambda: hub.on_host("ada", "many/20000", b"20000"), 60)
 
         # The node kills it, as when memory runs out.
         cluster.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
         eventually("the hub noticing", lambda: not hub.state("ada").get("ready"), 120)
-        hub.begin("ada")
-        assert any(re.fullmatch(r"Restored [\d,]+ files?", said) for said in hub.progress("ada")), hub.log[-3000:]
+        eventually("a warm pod again", cluster.ready, 120)
+        with ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(hub.begin, "ada")
+            eventually("the start", lambda: hub.state("ada").get("pending") == "spawn", 30)
+            said = hub.progress("ada")
+            asked.result()
+        assert any(re.fullmatch(r"Restor(ing|ed) 20,0\d\d files", each) for each in said), said
         hub.wait_ready("ada")
         assert hub.metric("neuralinverse_restores_total", size="small", outcome="restored") == 1
         assert hub.metric("neuralinverse_restore_seconds_count", size="small") == 1
