@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
@@ -207,7 +208,11 @@ class ClusterHub:
     def kill(self) -> None:
         """The hub's process and its services end at once, as with their machine; pods stay."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
+        # The hub's services have process groups of their own.
+        hub = psutil.Process(self.process.pid)
+        for each in [*hub.children(recursive=True), hub]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
         self.process.wait(10)
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
