@@ -13,7 +13,8 @@ LOCK := --quiet --upgrade --python-version 3.12 --python-platform linux --custom
 
 # Most tests wait for a process or a page, so two at a time take little more than half as long. WORKERS=0: one by one.
 WORKERS ?= 2
-PYTEST := -m pytest --numprocesses $(WORKERS) --dist loadfile
+# In the order of the folders: files with few and long tests would otherwise come last, and one of the two would wait.
+PYTEST := -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help up test test-long test-hub5.5 e2e-cluster e2e-compose lint wheel images locks bench soak clean
