@@ -69,6 +69,7 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
 
     _cold_reason = ""
     _own_events: tuple[dict[str, Any], ...] = ()
+    _claimed_at: datetime | None = None
 
     @validate("pool")
     def _check_pool(self, proposal: Any) -> dict[str, Any]:
@@ -135,7 +136,7 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
         began = time.perf_counter()
         size = self.size_name or "none"
         self._cold_reason = ""
-        self._own_events = ()
+        self._own_events, self._claimed_at = (), None
         try:
             url = await self._start_warm(size)
             kind = "warm"
@@ -156,10 +157,7 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
 
         def tell(restore: restores.Restore) -> None:
             if said := restores.words(restore):
-                # In the shape of the cluster's own events, which KubeSpawner makes the progress page of.
-                event = {"reason": "Restore", "message": said, "type": "Normal", "metadata": {"uid": said}}
-                at = datetime.now(UTC).isoformat(timespec="seconds")
-                self._own_events += ({**event, "lastTimestamp": at, "involvedObject": {"name": self.pod_name}},)
+                self._tell(said)
 
         # Straight to the pod: a proxy of the environment has no business with what is sent here.
         async with aiohttp.ClientSession(trust_env=False) as session:
@@ -175,10 +173,19 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
         if restore.over and restore.files:
             metrics.RESTORE_SECONDS.labels(size).observe(restore.seconds)
 
+    def _tell(self, said: str) -> None:
+        """Add a step to the progress page, in the shape of the cluster's own events, which KubeSpawner makes it of."""
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        event = {"reason": progress.OURS, "message": said, "type": "Normal", "lastTimestamp": at}
+        self._own_events += ({**event, "metadata": {"uid": said}, "involvedObject": {"name": self.pod_name}},)
+
     @property
     def events(self) -> list[dict[str, Any]]:
-        """KubeSpawner's, those of the cluster about this pod, and behind them what the workspace itself says."""
-        return [*super().events, *self._own_events]
+        """KubeSpawner's, those of the cluster about this pod, and behind them ours.
+
+        Not those from before a warm pod was claimed: that it found a machine then is no step of this start.
+        """
+        return [*(event for event in super().events if progress.since(event, self._claimed_at)), *self._own_events]
 
     async def _start_cold(self) -> Any:
         """KubeSpawner's start; what the cluster refuses becomes a sentence for the person. Raises `CannotStart`."""
@@ -206,6 +213,8 @@ class NeuralInverseSpawner(ImageMixin, OutageMixin, KubeSpawner):  # type: ignor
         template = pods.template_of(await self._manifest(), _secret(self))
         pod = await self.warm_pool.claim(size, template)
         self.pod_name = pod["metadata"]["name"]
+        self._claimed_at = datetime.now(UTC)
+        self._tell("Took a workspace that was ready")
         self.dns_name = self.dns_name_template.format(namespace=self.namespace, name=self.pod_name)
         self.pod_id = pod["metadata"]["uid"]
         self.node_name = self._node_of(pod)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
-__all__ = ["words"]
+__all__ = ["OURS", "since", "words"]
+
+OURS: Final = "NeuralInverse"
+"""Reason of a step that is not the cluster's; its message is for the person as it is."""
 
 _QUOTA = re.compile(r"exceeded quota", re.IGNORECASE)
 _SHORT = re.compile(r"Insufficient ([\w./-]*\w)")
@@ -45,8 +49,7 @@ def words(event: Mapping[str, Any]) -> str | None:
             return "The machine ran out of room and ended the workspace. Start it again; saved work is in Git."
         case "FailedMount" | "FailedAttachVolume":
             return f"The volume cannot be attached: {message}. {_OPERATOR}"
-        case "Restore":
-            # The workspace's own; see `spawner.restores`.
+        case _ if reason == OURS:
             return message
         case "Unhealthy":
             return None
@@ -57,6 +60,13 @@ def _no_room(message: str) -> str:
     short = sorted({_RESOURCES.get(each, each) for each in _SHORT.findall(message)})
     missing = f": there is too little {' and '.join(short)}" if short else ""
     return f"No machine has room for this size now{missing}. Waiting; or stop, and choose a smaller size."
+
+
+def since(event: Mapping[str, Any], then: datetime | None) -> bool:
+    """Whether ``event`` happened, or was last seen, at ``then`` or later; one without a time did."""
+    at = event.get("lastTimestamp") or event.get("eventTime")
+    # The cluster's times are whole seconds.
+    return then is None or not at or datetime.fromisoformat(str(at)) >= then.replace(microsecond=0)
 
 
 _RESOURCES = {"cpu": "CPU", "memory": "memory", "nvidia.com/gpu": "GPU", "pods": "room for more workspaces"}

@@ -86,6 +86,9 @@ def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whol
             said = hub.progress("ada")
             asked.result()
         assert any(re.fullmatch(r"Restor(ing|ed) 20,0\d\d files", each) for each in said), said
+        assert (
+            "Took a workspace that was ready" in said and "Found a machine with room for the workspace" not in said
+        ), said
         hub.wait_ready("ada")
         assert hub.metric("neuralinverse_restores_total", size="small", outcome="restored") == 1
         assert hub.metric("neuralinverse_restore_seconds_count", size="small") == 1

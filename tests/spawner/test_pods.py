@@ -127,3 +127,20 @@ def test_events_are_said_in_a_persons_words_with_what_to_do(event: dict[str, str
 def test_events_that_say_nothing_to_a_person_are_left_out() -> None:
     assert progress.words({"reason": "Created", "type": "Normal", "message": "Created container notebook"}) is None
     assert progress.words({"reason": "Odd", "type": "Warning", "message": "something odd"}) == "something odd"
+
+
+@pytest.mark.parametrize(
+    ("event", "counts"),
+    [
+        ({"lastTimestamp": "2026-05-04T11:59:59Z"}, False),
+        ({"lastTimestamp": "2026-05-04T12:00:00Z"}, True),
+        ({"lastTimestamp": None, "eventTime": "2026-05-04T11:59:59.900000Z"}, False),
+        ({"lastTimestamp": None, "eventTime": None}, True),
+    ],
+)
+def test_what_happened_to_a_pod_before_it_was_claimed_is_no_step_of_the_start(
+    event: dict[str, Any], counts: bool
+) -> None:
+    claimed_at = datetime(2026, 5, 4, 12, 0, 0, 700_000, tzinfo=UTC)
+    assert progress.since(event, claimed_at) is counts
+    assert progress.since(event, None)
