@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 from ai_provider import server
@@ -90,5 +91,6 @@ class Lab:
         try:
             with urllib.request.urlopen(f"{self.url}/api/status?token={PASSWORD}", timeout=5):
                 return True
-        except OSError:
+        except (OSError, HTTPException):
+            # Not there yet; what answers in another language had the port before it was free.
             return False
