@@ -18,6 +18,8 @@ import aiohttp
 from kubernetes_asyncio.client import ApiException, V1DeleteOptions
 from traitlets import HasTraits
 
+from spawner.warm import words
+
 __all__ = ["AWAY", "OutageMixin", "overdue"]
 
 AWAY: Final = (ApiException, aiohttp.ClientError, OSError)
@@ -64,7 +66,7 @@ class OutageMixin(HasTraits):
             code: int | None = await super().poll()  # type: ignore[misc]  # KubeSpawner's
         except AWAY as error:
             if not self._unanswered:
-                self.log.warning("The cluster does not say how %s is: %s", self._log_name, _short(error))
+                self.log.warning("The cluster does not say how %s is: %s", self._log_name, words(error))
             self._unanswered = True
             return None
         self._unanswered = False
@@ -102,7 +104,7 @@ class OutageMixin(HasTraits):
                 self.pod_name, options, 0, self.k8s_api_request_timeout
             )
         except AWAY as error:
-            self.log.warning("The pod of %s could not be taken off yet: %s", self._log_name, _short(error))
+            self.log.warning("The pod of %s could not be taken off yet: %s", self._log_name, words(error))
 
 
 def _gave_up(reflector: Any) -> bool:
@@ -111,9 +113,3 @@ def _gave_up(reflector: Any) -> bool:
     if loaded.done() and (loaded.cancelled() or loaded.exception()):
         return True
     return task is not None and bool(task.done())
-
-
-def _short(error: BaseException) -> str:
-    if isinstance(error, ApiException):
-        return f"{error.status} {error.reason}"
-    return str(error) or type(error).__name__

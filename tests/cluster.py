@@ -29,7 +29,7 @@ from neuralinverse_hub.local.ports import free_port
 from tests.helm_values.helm import unpacked
 from tests.one_machine import eventually
 
-__all__ = ["HOST", "IMAGE", "Cluster", "ClusterHub", "kubectl_binary", "needs_cluster"]
+__all__ = ["HOST", "IMAGE", "Cluster", "ClusterHub", "kubectl_binary", "needs_cluster", "nowhere"]
 
 HOST = os.environ.get("NEURALINVERSE_CLUSTER_HOST", "10.250.0.1")
 IMAGE = os.environ.get("NEURALINVERSE_CLUSTER_IMAGE", "neuralinverse/workspace:dev")
@@ -39,6 +39,23 @@ needs_cluster = [
     pytest.mark.timeout(600),
     pytest.mark.skipif(not os.environ.get("NEURALINVERSE_E2E_CLUSTER"), reason="needs a cluster: make e2e-cluster"),
 ]
+
+
+NOWHERE = """
+apiVersion: v1
+kind: Config
+current-context: nowhere
+contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
+clusters: [{name: nowhere, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: nobody, user: {}}]
+"""
+
+
+def nowhere(folder: Path) -> Path:
+    """A kubeconfig, in ``folder``, of a cluster that does not answer."""
+    path = folder / "kubeconfig"
+    path.write_text(NOWHERE)
+    return path
 
 
 def kubectl_binary() -> str:
@@ -255,6 +272,11 @@ class ClusterHub:
             words in subprocess.run([*git, "cat-file", "blob", f"{ref}:{file}"], capture_output=True).stdout
             for ref in listed.split()
         )
+
+    def await_back(self, person: str, file: str, words: str) -> None:
+        """Until ``words`` are in the file in the person's folder: a workspace opens before everything is in place."""
+        command = ("sh", "-c", f"cat ~/work/{file} 2>/dev/null || true")
+        eventually(f"{file} back", lambda: words in self.cluster.inside(self.pod_of(person), *command), 90)
 
     def end(self, person: str) -> None:
         self.ask("DELETE", f"users/{person}/server")

@@ -52,7 +52,7 @@ def connect(options: argparse.Namespace) -> HubApi:
     if not url:
         raise HubError(f"which hub? Give --hub https://hub.example.org, or set {ENV_API_URL}")
     if urlsplit(url).scheme not in ("http", "https"):
-        raise HubError(f"{options.hub!r} is no address of a hub; write it like https://hub.example.org")
+        raise HubError(f"{options.hub or url!r} is no address of a hub; write it like https://hub.example.org")
     token = os.environ.get(wire.ENV_TOKEN, "")
     if not token:
         page = f"{url.removesuffix('/api')}/token"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.cluster import IMAGE, Cluster, ClusterHub, needs_cluster
@@ -26,17 +24,6 @@ POOL = 'c.NeuralInverseSpawner.pool = {{"small": {{"min": {min}, "max": {max}}}}
 
 def pool(low: int, high: int | None = None) -> str:
     return POOL.format(min=low, max=high or low)
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with Cluster.fresh() as made:
-        yield made
-
-
-@pytest.fixture
-def proxy(installed: Any) -> list[str]:
-    return list(installed.proxy_command)
 
 
 def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whole(
@@ -93,11 +80,7 @@ def test_a_warm_pod_becomes_a_persons_workspace_and_a_killed_one_comes_back_whol
         assert hub.metric("neuralinverse_restores_total", size="small", outcome="restored") == 1
         assert hub.metric("neuralinverse_restore_seconds_count", size="small") == 1
         assert hub.pod_of("ada") != pod
-        eventually(
-            "the file back",
-            lambda: "saved" in cluster.inside(hub.pod_of("ada"), "cat", "/home/jovyan/work/notes.txt"),
-            60,
-        )
+        hub.await_back("ada", "notes.txt", "saved")
         hub.end("ada")
 
 

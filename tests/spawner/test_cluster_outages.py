@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -26,17 +25,6 @@ from tests.one_machine import eventually
 pytestmark = needs_cluster
 
 MORE = 'c.KubeSpawner.poll_interval = 2\nc.NeuralInverseSpawner.pool = {"small": {"min": 1, "max": 1}}\n'
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with Cluster.fresh() as made:
-        yield made
-
-
-@pytest.fixture
-def proxy(installed: Any) -> list[str]:
-    return list(installed.proxy_command)
 
 
 class Relay:
@@ -199,11 +187,7 @@ def test_a_node_that_is_gone_keeps_nobody_from_starting_elsewhere(
 
         hub.begin("ada")
         hub.wait_ready("ada")
-        eventually(
-            "the file back",
-            lambda: "saved" in cluster.inside(hub.pod_of("ada"), "cat", "/home/jovyan/work/notes.txt"),
-            90,
-        )
+        hub.await_back("ada", "notes.txt", "saved")
         hub.end("ada")
 
 
@@ -250,11 +234,7 @@ def test_an_operator_empties_a_node(
             cluster.kubectl("uncordon", node)
         hub.begin("ada")
         hub.wait_ready("ada")
-        eventually(
-            "the file back",
-            lambda: "saved" in cluster.inside(hub.pod_of("ada"), "cat", "/home/jovyan/work/notes.txt"),
-            90,
-        )
+        hub.await_back("ada", "notes.txt", "saved")
         hub.end("ada")
 
 

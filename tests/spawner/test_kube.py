@@ -11,6 +11,7 @@ from traitlets.config import Config
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.hub_config import configure
+from tests.cluster import nowhere
 
 kube = pytest.importorskip(
     "spawner.kube", reason="needs jupyterhub-kubespawner: pip install 'neuralinverse-hub[kubernetes]'"
@@ -42,22 +43,12 @@ def spawner(c: Config) -> Any:
     return made
 
 
-NOWHERE = """
-apiVersion: v1
-kind: Config
-current-context: nowhere
-contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
-clusters: [{name: nowhere, cluster: {server: "http://127.0.0.1:9"}}]
-users: [{name: nobody, user: {}}]
-"""
-
-
 @pytest.fixture(autouse=True)
 def no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """KubeSpawner reads how to reach a cluster when it is made; this one is never called."""
-    (tmp_path / "kubeconfig").write_text(NOWHERE)
+    kubeconfig = nowhere(tmp_path)
     location = "kubernetes_asyncio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
-    monkeypatch.setattr(location, str(tmp_path / "kubeconfig"))
+    monkeypatch.setattr(location, str(kubeconfig))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Final
 
 import pytest
 
-from tests.cluster import Cluster, needs_cluster
+from tests.cluster import Cluster, needs_cluster, nowhere
 
 pytest.importorskip("kubespawner", reason="needs jupyterhub-kubespawner: pip install 'neuralinverse-hub[kubernetes]'")
 
@@ -54,15 +54,6 @@ EXCEPTED: Final[dict[str, dict[str, str]]] = {
 
 NO_CLUSTER = "Kubernetes not found"
 """With this the suite skips what needs a cluster."""
-
-NOWHERE = """
-apiVersion: v1
-kind: Config
-current-context: nowhere
-contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
-clusters: [{name: nowhere, cluster: {server: "http://127.0.0.1:9"}}]
-users: [{name: nobody, user: {}}]
-"""
 
 Outcomes = Mapping[str, Mapping[str, str]]
 
@@ -148,8 +139,7 @@ def assert_as_listed(outcomes: Outcomes, *, cluster: bool) -> None:
 
 @pytest.mark.hub
 def test_kubespawners_own_tests_pass_with_our_class_in_its_place(suite: Path, tmp_path: Path) -> None:
-    (tmp_path / "kubeconfig").write_text(NOWHERE)
-    assert_as_listed(run(suite, {"KUBECONFIG": str(tmp_path / "kubeconfig")}), cluster=False)
+    assert_as_listed(run(suite, {"KUBECONFIG": str(nowhere(tmp_path))}), cluster=False)
 
 
 class TestOnACluster:

@@ -15,6 +15,7 @@ from typing import Any
 import requests
 
 from neuralinverse_hub.local.ports import free_port
+from tests.cluster import nowhere
 from tests.neuralinverse_hub.gateway.real_hub import WORKSPACE
 from tests.neuralinverse_hub.githost.test_hub import proxy_command
 from tests.one_machine import eventually
@@ -52,15 +53,6 @@ c.LocalWorkspaceSpawner.cmd = [sys.executable, "-m", "tests.neuralinverse_hub.re
 c.LocalWorkspaceSpawner.sizes = {{"small": {{"cpu": 1, "memory": "1G"}}, "large": {{"cpu": 2, "memory": "2G"}}}}
 c.NeuralInverseHub.hub_url = {url!r}
 configure(c)
-"""
-
-NOWHERE = """
-apiVersion: v1
-kind: Config
-current-context: nowhere
-contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
-clusters: [{name: nowhere, cluster: {server: "http://127.0.0.1:9"}}]
-users: [{name: nobody, user: {}}]
 """
 
 POOLED = """
@@ -112,10 +104,9 @@ class SmallHub:
     @contextlib.contextmanager
     def pooled(cls, folder: Path, pool: dict[str, Any]) -> Iterator[SmallHub]:
         """A hub for Kubernetes that keeps a pool on a cluster that does not answer."""
-        (folder / "kubeconfig").write_text(NOWHERE)
         hub = cls(folder)
         more = POOLED.format(pool=pool, url=hub.url)
-        with hub._serving(more, {"KUBECONFIG": str(folder / "kubeconfig")}):
+        with hub._serving(more, {"KUBECONFIG": str(nowhere(folder))}):
             yield hub
 
     @contextlib.contextmanager
