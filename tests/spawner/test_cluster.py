@@ -296,3 +296,19 @@ def test_a_workspace_with_a_volume_of_its_own_keeps_what_git_does_not(
         )
         assert "unhandled user_options" not in hub.log
         hub.end("ada")
+
+
+def test_a_person_with_an_odd_name_gets_a_warm_pod_too(cluster: Cluster, proxy: list[str], tmp_path: Path) -> None:
+    person = "zoë o'neil@example.org"
+    with ClusterHub(cluster, tmp_path, proxy, pool(1)).running() as hub:
+        (warm,) = eventually("a warm pod", cluster.ready, 120)
+        hub.add(person)
+        hub.begin(person)
+        hub.wait_ready(person)
+        # As the hub writes it in an address.
+        hub.answers(hub.state(person)["url"].removeprefix("/user/").rstrip("/"))
+        (claimed_pod,) = cluster.pods(**{STATE: "claimed"})
+        assert claimed_pod["metadata"]["name"] == warm["metadata"]["name"]
+        assert hub.metric("neuralinverse_pool_claims_total", size="small") == 1
+        hub.ask("DELETE", f"users/{person}/server")
+        eventually("its pod gone", lambda: not cluster.pods(**{STATE: "claimed"}), 90)
