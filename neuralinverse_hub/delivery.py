@@ -6,15 +6,12 @@ never holds up the others.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
-
-from neuralinverse_hub.spool import to_line
 
 __all__ = ["LedgerClient", "NotTaken"]
 
@@ -40,15 +37,14 @@ class LedgerClient:
     token: str = field(repr=False)
     answered: Callable[[Mapping[str, Any]], None] = _nothing
 
-    async def deliver(self, records: Sequence[object]) -> None:
-        """Hand ``records`` over. Raises `NotTaken` when it is not certain that the service has them."""
-        body = await asyncio.to_thread(lambda: "".join(map(to_line, records)).encode())
+    async def deliver(self, lines: bytes) -> None:
+        """Hand over some lines. Raises `NotTaken` when it is not certain that the service has them."""
         headers = {"Authorization": f"token {self.token}", "Content-Type": "application/x-ndjson"}
         timeout = aiohttp.ClientTimeout(total=ANSWER_S)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.post(self.url, data=body, headers=headers, allow_redirects=False) as response,
+                session.post(self.url, data=lines, headers=headers, allow_redirects=False) as response,
             ):
                 if response.status != 200:
                     raise NotTaken(f"{self.url} answered {response.status}: {(await response.text())[:300]}")

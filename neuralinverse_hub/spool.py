@@ -1,6 +1,7 @@
 """Records on their way to the ledger: kept on disk until it has them, away from the work that makes them.
 
-For any frozen dataclass of `neuralinverse_hub.wire`. Guarantees, each with a test:
+For any frozen dataclass of `neuralinverse_hub.wire`; written down once, as the lines in which they are handed over.
+Guarantees, each with a test:
 - a record survives a ledger that is away, and a restart of whoever writes it;
 - a record is handed over again after a doubt and never dropped for it: its key lets the ledger count it once;
 - the disk space used is bounded; what does not fit any more is given up oldest first, counted and logged.
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import json
 import logging
 import os
@@ -22,15 +22,14 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
 
-__all__ = ["Ledger", "Record", "Spool", "from_line", "to_line"]
+__all__ = ["Ledger", "Spool", "from_line", "to_line"]
 
 Record = TypeVar("Record")
-"""A frozen dataclass of text, numbers, times and money."""
 
-Ledger = Callable[[Sequence[Record]], Awaitable[None] | None]
-"""Takes records over, some perhaps for the second time; raises when it could not."""
+Ledger = Callable[[bytes], Awaitable[None]]
+"""Takes records over as lines of `to_line`, some perhaps for the second time; raises when it could not."""
 
 WRITE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
@@ -39,26 +38,22 @@ SEGMENT_RECORDS: Final = 1000
 log = logging.getLogger(__name__)
 
 
-class Spool(Generic[Record]):
+class Spool:
     """Records between `add` and the ledger. ``folder`` belongs to one process alone; ``limit`` is in bytes."""
 
     def __init__(
         self,
         folder: Path,
-        kind: type[Record],
-        ledger: Ledger[Record],
+        ledger: Ledger,
         *,
         limit: int = 256 * 2**20,
         lost: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._folder = folder
-        self._kind = kind
         self._ledger = ledger
         self._limit = limit
         self._lost = lost
-        self._fresh: list[Record] = []
-        self._written: dict[Path, list[Record]] = {}
-        """Segments just written: they need not be read again to be handed over."""
+        self._fresh: list[object] = []
         self._arrived = asyncio.Event()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -76,12 +71,12 @@ class Spool(Generic[Record]):
             self._arrived.set()
         self._task = asyncio.create_task(self._run())
 
-    def add(self, record: Record) -> None:
+    def add(self, record: object) -> None:
         """Take a record; costs next to nothing."""
         self._fresh.append(record)
         self._arrived.set()
 
-    async def keep(self, record: Record) -> None:
+    async def keep(self, record: object) -> None:
         """Take a record that is on disk when this returns. Raises OSError."""
         await asyncio.to_thread(self._write_segment, [record])
         self._arrived.set()
@@ -109,8 +104,6 @@ class Spool(Generic[Record]):
                 await self._hand_over()
                 pause = WRITE_S
             except Exception as error:
-                # What waits on disk need not wait in memory too.
-                self._written.clear()
                 # Whatever the ledger's trouble is, records wait for its end.
                 log.warning("the ledger did not take records (%s: %s); they wait on disk", type(error).__name__, error)
                 pause = min(pause * 2, LONGEST_PAUSE_S)
@@ -120,8 +113,7 @@ class Spool(Generic[Record]):
         while self._fresh:
             some, self._fresh = self._fresh[:SEGMENT_RECORDS], self._fresh[SEGMENT_RECORDS:]
             try:
-                segment = await asyncio.to_thread(self._write_segment, some)
-                self._written[segment] = some
+                await asyncio.to_thread(self._write_segment, some)
             except OSError:
                 self._fresh = some + self._fresh
                 if len(self._fresh) > self._limit // 512:
@@ -130,32 +122,25 @@ class Spool(Generic[Record]):
                 raise
         await asyncio.to_thread(self._make_room)
 
-    def _write_segment(self, records: Sequence[Record]) -> Path:
+    def _write_segment(self, records: Sequence[object]) -> None:
         # Named by time and number, so that the order of names is the order of records, also across restarts.
         name = f"{time.time_ns():020d}-{next(self._numbers):09d}-{uuid.uuid4().hex[:8]}"
         temporary = self._folder / f"{name}.part"
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(to_line(record) for record in records)
+        with temporary.open("wb") as file:
+            file.write("".join(map(to_line, records)).encode())
             file.flush()
             os.fsync(file.fileno())
-        return temporary.rename(self._folder / f"{name}.jsonl")
+        temporary.rename(self._folder / f"{name}.jsonl")
 
     async def _hand_over(self) -> None:
         for segment in self._segments():
-            try:
-                kept = self._written.pop(segment, None)
-                records = kept if kept is not None else await asyncio.to_thread(self._read_segment, segment)
-            except (ValueError, KeyError, TypeError):
-                log.exception("a segment of records cannot be read; it is kept as %s.bad", segment.name)
+            lines = await asyncio.to_thread(segment.read_bytes)
+            if not lines.endswith(b"\n"):
+                log.error("a segment of records is cut short; it is kept as %s.bad", segment.name)
                 segment.rename(segment.with_suffix(".bad"))
                 continue
-            if inspect.iscoroutinefunction(self._ledger):
-                await self._ledger(records)
-            else:
-                # A database that takes its time must not hold up the requests.
-                await asyncio.to_thread(self._ledger, records)
+            await self._ledger(lines)
             segment.unlink()
-        self._written.clear()
 
     def _make_room(self) -> None:
         segments = self._segments()
@@ -173,15 +158,11 @@ class Spool(Generic[Record]):
     def _segments(self) -> list[Path]:
         return sorted(self._folder.glob("*.jsonl"))
 
-    def _read_segment(self, segment: Path) -> list[Record]:
-        return [from_line(self._kind, line) for line in segment.read_text("utf-8").splitlines()]
-
 
 def to_line(record: object) -> str:
-    """A record as one line of JSON; money and time as text, exactly."""
+    """A record, which is a frozen dataclass of text, numbers, times and money, as one line of JSON; money and time as text, exactly."""
     # Not `asdict`, which copies every value deeply.
-    row = {name: getattr(record, name) for name in _members(cast(Any, type(record)))}
-    return json.dumps(row, separators=(",", ":"), default=_text) + "\n"
+    return _encode({name: getattr(record, name) for name in _members(cast(Any, type(record)))}) + "\n"
 
 
 def from_line(kind: type[Record], line: str | bytes) -> Record:
@@ -195,6 +176,9 @@ def from_line(kind: type[Record], line: str | bytes) -> Record:
 
 def _text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+_encode: Final = json.JSONEncoder(separators=(",", ":"), default=_text).encode
 
 
 @cache

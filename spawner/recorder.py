@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Of one hub. ``folder`` belongs to its process alone; ``size`` is what a workspace without sizes counts as."""
 
-    def __init__(self, folder: Path, deliver: Ledger[wire.ComputeRecord], region: str = "", size: str = "") -> None:
-        self._spool = Spool(folder, wire.ComputeRecord, deliver)
+    def __init__(self, folder: Path, deliver: Ledger, region: str = "", size: str = "") -> None:
+        self._spool = Spool(folder, deliver)
         self._region = region
         self._size = size
         self._open = False

@@ -15,10 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-from tornado import httpserver, netutil, web
+from tornado import netutil, web
 from traitlets import Bool, Dict, Float, List, Unicode, default
 from traitlets.config import Application
-from traitlets.utils.importstring import import_item
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.delivery import LedgerClient
@@ -29,6 +28,7 @@ from neuralinverse_hub.gateway.edge import BODY_LIMIT, Front, Parts
 from neuralinverse_hub.gateway.entra import EntraIdentity
 from neuralinverse_hub.gateway.errors import ConfigurationError
 from neuralinverse_hub.gateway.handlers import exchanges, routes
+from neuralinverse_hub.gateway.listening import PromptServer, SteadyLoop
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.places import Place
 from neuralinverse_hub.gateway.relay import Relay
@@ -95,9 +95,6 @@ class Gateway(Application):
         help="JSON file with the operator's own tasks, models, upstreams and deployments, on top of the shipped table; "
         "read again when it changes and on SIGHUP. Default: NEURALINVERSE_GATEWAY_TABLE."
     ).tag(config=True)
-    ledger = Unicode(
-        help="Who takes over usage records: dotted name of a callable that is given a list of them. Empty: ledger_url."
-    ).tag(config=True)
     ledger_url = Unicode(
         help="URL of the economics service that takes usage records, ending in /records/usage; the gateway shows it its "
         "JUPYTERHUB_API_TOKEN. Empty: nobody takes them. Default: NEURALINVERSE_LEDGER_URL."
@@ -162,7 +159,7 @@ class Gateway(Application):
         super().__init__(**kwargs)
         self.env: Mapping[str, str] = os.environ if env is None else env
         self.sink = sink
-        self._spool: Spool[wire.UsageRecord] | None = None
+        self._spool: Spool | None = None
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT, then let answers under way finish."""
@@ -176,6 +173,7 @@ class Gateway(Application):
                 "the gateway needs a hub to know people by: JUPYTERHUB_API_URL is not set; "
                 "run it as a service of the hub, or set --Gateway.hub_api"
             )
+        SteadyLoop.install()
         async with contextlib.AsyncExitStack() as stack:
             await self._put_together(stack)
             # All went well: what was opened stays open until `close`.
@@ -203,7 +201,7 @@ class Gateway(Application):
             identity, directory, relay, metrics, Classifier.shipped(), self.record, heartbeat_s=self.heartbeat_s
         )
         if take := self._who_takes():
-            spool = Spool(Path(self.spool_dir), wire.UsageRecord, take, lost=metrics.ledger_lost.inc)
+            spool = Spool(Path(self.spool_dir), take, lost=metrics.ledger_lost.inc)
             spool.open()
             metrics.ledger_waiting.set_function(lambda: spool.waiting)
             stack.push_async_callback(spool.close)
@@ -219,17 +217,14 @@ class Gateway(Application):
         except BadCatalogue as error:
             raise ConfigurationError(str(error)) from error
 
-    def _who_takes(self) -> Ledger[wire.UsageRecord] | None:
-        if not self.ledger and not self.ledger_url:
+    def _who_takes(self) -> Ledger | None:
+        if not self.ledger_url:
             return None
         if not self.spool_dir:
             raise ConfigurationError(
                 "usage records have a ledger but no folder to wait in: set --Gateway.spool_dir, one per gateway, "
                 f"or {wire.ENV_DATA_DIR}"
             )
-        if self.ledger:
-            take: Ledger[wire.UsageRecord] = import_item(self.ledger)
-            return take
         return LedgerClient(self.ledger_url, self.env.get(wire.ENV_TOKEN, ""), self._answered).deliver
 
     def _answered(self, answer: Mapping[str, Any]) -> None:
@@ -308,7 +303,7 @@ class Gateway(Application):
         address = parts.hostname or "127.0.0.1"
         front = Front(exchanges(self.prefix, self.parts), application)
         self._stack.callback(front.close)
-        self._server = httpserver.HTTPServer(front, max_body_size=4 * BODY_LIMIT, max_header_size=64 * 1024)
+        self._server = PromptServer(front, max_body_size=4 * BODY_LIMIT, max_header_size=64 * 1024)
         # The front minds the time of all connections at once.
         self._server.conn_params.header_timeout = None
         sockets = netutil.bind_sockets(parts.port or 0, address)
@@ -324,9 +319,10 @@ class Gateway(Application):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await self.open()
-        # What is here now stays: the garbage collector need not look through it again and again.
+        # What is here now stays, and what a request makes goes with it: the garbage collector need not look often.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(self.reload())))
         await stop.wait()

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from neuralinverse_hub.gateway import codec
 from neuralinverse_hub.gateway.errors import BadRequest
@@ -24,8 +23,7 @@ IMAGE_TOKENS: Final = 1_000
 MAX_MESSAGES: Final = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One request. ``body`` is the client's own, not yet changed for any upstream."""
 
     api: Api

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 from neuralinverse_hub.gateway.router import Way
 
@@ -15,8 +14,7 @@ SPILL_S: Final = 5.0
 """A wait longer than this makes a request look for another way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """What is known of a way's deployment now."""
 
     allowed: bool

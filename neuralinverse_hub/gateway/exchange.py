@@ -36,6 +36,7 @@ UNREAD_S: Final = 120
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _OK: Final = httputil.ResponseStartLine("HTTP/1.1", 200, "OK")
+_NONE: Final = httputil.HTTPHeaders()
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ class Exchange(httputil.HTTPMessageDelegate):
         """Whether the response's headers are sent."""
         self.shown: dict[str, str] = {}
         """Headers that the response gets beside those that all have."""
-        self._headers = httputil.HTTPHeaders()
+        self._headers = _NONE
+        self._lasting = False
         self._body = bytearray()
         self._too_large = False
         self._left = False
@@ -70,6 +72,7 @@ class Exchange(httputil.HTTPMessageDelegate):
     ) -> Awaitable[None] | None:
         assert isinstance(start_line, httputil.RequestStartLine)
         self._headers = headers
+        self._lasting = start_line.version == "HTTP/1.1" and headers.get("Connection", "").lower() != "close"
         try:
             if start_line.method != "POST":
                 error = BadRequest(f"{start_line.method} is not possible here; POST is")
@@ -148,9 +151,6 @@ class Exchange(httputil.HTTPMessageDelegate):
     def begin_events(self) -> None:
         """Begin a response of events, if that is not done."""
         if not self.begun:
-            # Tornado lets the kernel hold small writes back until the answer is over: every event would wait for an
-            # acknowledgement, up to 40 ms.
-            self.connection.stream.set_nodelay(True)
             self.shown["X-Accel-Buffering"] = "no"
             self._begin(_OK, "text/event-stream; charset=utf-8", None)
 
@@ -191,17 +191,34 @@ class Exchange(httputil.HTTPMessageDelegate):
 
     def _begin(self, start_line: httputil.ResponseStartLine, content_type: str, body: bytes | None) -> None:
         self.begun = True
-        headers = httputil.HTTPHeaders()
-        headers["Content-Type"] = content_type
-        headers["Date"] = _date(int(time.time()))
-        headers["Cache-Control"] = "no-store"
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["x-request-id"] = self.request_id
-        for name, value in self.shown.items():
-            headers[name] = value
+        if body is not None and self._lasting:
+            self._send_whole(start_line, content_type, body)
+            return
+        headers = httputil.HTTPHeaders({"Content-Type": content_type, **self._lines(), **self.shown})
         if body is not None:
             headers["Content-Length"] = str(len(body))
         self.connection.write_headers(start_line, headers, body)
+
+    def _lines(self) -> dict[str, str]:
+        """Headers of every response."""
+        return {
+            "Date": _date(int(time.time())),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "x-request-id": self.request_id,
+        }
+
+    def _send_whole(self, start_line: httputil.ResponseStartLine, content_type: str, body: bytes) -> None:
+        """A response in one piece, on a connection that goes on: tornado takes it ready-made, for a tenth of a small answer's CPU."""
+        shown = {**self._lines(), **self.shown}
+        head = "".join([f"{name}: {value}\r\n" for name, value in shown.items()])
+        if head.count("\n") != len(shown) or head.count("\r") != len(shown):
+            raise ValueError(f"a line break in a header: {shown}")
+        self.connection.write(
+            f"HTTP/1.1 {start_line.code} {start_line.reason}\r\nContent-Type: {content_type}\r\n{head}"
+            f"Content-Length: {len(body)}\r\n\r\n".encode("latin1")
+            + body
+        )
 
 
 @lru_cache(maxsize=4)

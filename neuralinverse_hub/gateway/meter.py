@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from neuralinverse_hub.gateway.router import Price
 
@@ -15,8 +14,7 @@ __all__ = ["Usage", "estimate_tokens", "usage_from", "usd"]
 MILLION: Final = Decimal(1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one answer. ``cached`` is part of ``input``, ``reasoning`` part of ``output``.
 
     ``exact`` is False when the upstream did not say and the figures are estimates.
@@ -34,7 +32,7 @@ def usage_from(usage: Any) -> Usage | None:
 
     Never negative, and parts never exceed their whole, whatever the upstream says.
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     input_ = _count(usage.get("prompt_tokens", usage.get("input_tokens")))
     output = _count(usage.get("completion_tokens", usage.get("output_tokens", 0)))
@@ -69,9 +67,9 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _part(usage: Mapping[str, Any], members: tuple[str, ...], name: str) -> int:
+def _part(usage: dict[str, Any], members: tuple[str, ...], name: str) -> int:
     for member in members:
         details = usage.get(member)
-        if isinstance(details, Mapping):
+        if isinstance(details, dict):
             return _count(details.get(name)) or 0
     return 0

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from neuralinverse_hub.gateway.errors import Incapable, NoUpstream, PromptTooLong, UnknownModel
 from neuralinverse_hub.gateway.places import Place
@@ -145,8 +145,7 @@ class Way:
     """How far away its region is; 0 is here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Where a request may go, best first, and why."""
 
     task: Task

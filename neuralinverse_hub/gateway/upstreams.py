@@ -142,12 +142,14 @@ class UpstreamClient:
         self._token = token
         self.patience = patience
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=patience.connect_s)
+        self._first = _Limits(patience.first_s)
 
     async def post(self, row: Deployment, path: str, body: dict[str, Any], headers: dict[str, str]) -> Reply:
         """The reply of ``row`` to ``body`` at ``path`` (``chat/completions``). Raises `Failed`."""
         data = codec.compact(body)
+        limit = self._first.begin()
         try:
-            async with asyncio.timeout(self.patience.first_s):
+            async with limit:
                 key = await self._authorization(row.upstream)
                 response = await self._session.post(
                     _address(row.upstream, path),
@@ -169,6 +171,8 @@ class UpstreamClient:
             raise Failed(Failure("broken", f"did not begin to answer in {self.patience.first_s:g} s")) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Failed(Failure("broken", connection_problem(error))) from error
+        finally:
+            self._first.over(limit)
         raise Failed(failure_from(response.status, response.headers, text, now=datetime.now(UTC)))
 
     async def models(self, upstream: Upstream, *, timeout_s: float) -> list[str]:
@@ -201,6 +205,36 @@ class UpstreamClient:
         if not upstream.key:
             return {}
         return {upstream.key_header: upstream.key if upstream.key_header == "api-key" else f"Bearer {upstream.key}"}
+
+
+class _Limits:
+    """Timeouts of one length, up to a tenth of it late: one look at all of them costs less than an alarm for each."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._every_s = min(seconds / 10, 1.0)
+        self._due: dict[asyncio.Timeout, float] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def begin(self) -> asyncio.Timeout:
+        """A timeout to enter at once, and to say `over` of."""
+        limit = asyncio.timeout(None)
+        loop = asyncio.get_running_loop()
+        self._due[limit] = loop.time() + self._seconds
+        if self._alarm is None:
+            self._alarm = loop.call_later(self._every_s, self._look, loop)
+        return limit
+
+    def over(self, limit: asyncio.Timeout) -> None:
+        """What was limited has ended, however it did."""
+        self._due.pop(limit, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for limit in [limit for limit, due in self._due.items() if due <= now]:
+            del self._due[limit]
+            limit.reschedule(now)
+        self._alarm = loop.call_later(self._every_s, self._look, loop) if self._due else None
 
 
 @lru_cache(maxsize=1024)

@@ -51,13 +51,11 @@ def _bytes(folder: Path) -> int:
 class Volumes:
     """Measures at once, and then in every hour. ``clock`` is Unix time in seconds."""
 
-    def __init__(
-        self, root: Path, deliver: Ledger[wire.VolumeRecord], region: str, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, root: Path, deliver: Ledger, region: str, clock: Callable[[], float] = time.time) -> None:
         self._root = root
         self._region = region
         self._clock = clock
-        self._spool = Spool(root / ".records", wire.VolumeRecord, deliver)
+        self._spool = Spool(root / ".records", deliver)
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:

@@ -99,6 +99,12 @@ class Bench:
         process = self.stack.enter_context(running(command, stdout=subprocess.PIPE))
         self.targets.append(Target(name, f"http://127.0.0.1:{port_of(process)}/v1", process.pid))
 
+    def books(self) -> dict[str, str]:
+        """A ledger for ours, and the environment that names it."""
+        command = [sys.executable, str(HERE / "books.py"), str(self.folder / "ledger.sqlite")]
+        ledger = self.stack.enter_context(running(command, stdout=subprocess.PIPE))
+        return {"NEURALINVERSE_LEDGER_URL": f"http://127.0.0.1:{port_of(ledger)}/records/usage"}
+
     def ours(self) -> None:
         port = free_port()
         env = {
@@ -109,9 +115,9 @@ class Bench:
             "OPENAI_UPSTREAM_URL": f"{self.upstream}/v1",
             "OPENAI_UPSTREAM_API_KEY": "key",
             "OPENAI_UPSTREAM_MODEL": "bench-model",
-            "BENCH_LEDGER": str(self.folder / "ledger.sqlite"),
+            **self.books(),
         }
-        command = [sys.executable, "-m", "neuralinverse_hub.gateway", "--Gateway.ledger=tests.bench.gateway.books.take"]
+        command = [sys.executable, "-m", "neuralinverse_hub.gateway"]
         command += [f"--Gateway.spool_dir={self.folder / 'spool'}", "--log-level=ERROR"]
         process = self.stack.enter_context(running(command, env=env, cwd=ROOT))
         url = f"http://127.0.0.1:{port}/services/ai-gateway"

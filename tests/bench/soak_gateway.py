@@ -92,7 +92,7 @@ async def soak(folder: Path, minutes: float, streams: int) -> bool:
                 "AZURE_AI_ENDPOINT": azure.url,
                 "AZURE_AI_API_KEY": KEY,
                 "AZURE_AI_DEPLOYMENTS": "deepseek-r1=my-r1,llama-4=my-llama",
-                "BENCH_LEDGER": ledger,
+                **hub.books(),
             }
             command = [
                 sys.executable,
@@ -101,7 +101,7 @@ async def soak(folder: Path, minutes: float, streams: int) -> bool:
                 "--Gateway.heartbeat_s=0.5",
                 "--log-level=ERROR",
             ]
-            command += ["--Gateway.ledger=tests.bench.gateway.books.take", f"--Gateway.spool_dir={folder / 'spool'}"]
+            command += [f"--Gateway.spool_dir={folder / 'spool'}"]
             with running(command, env=env, cwd=ROOT) as process:
                 base = f"http://127.0.0.1:{port}/services/ai-gateway"
                 await asyncio.to_thread(answers, f"{base}/healthz", process, 30)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -45,9 +44,10 @@ class Books:
         self.given = 0
         self.away = False
 
-    def take(self, records: Sequence[wire.UsageRecord]) -> None:
+    async def take(self, lines: bytes) -> None:
         if self.away:
             raise ConnectionError("the database is away")
+        records = [from_line(wire.UsageRecord, line) for line in lines.splitlines()]
         self.given += len(records)
         self.rows.update({each.request_id: each for each in records})
 
@@ -59,7 +59,7 @@ def test_a_line_holds_a_record_exactly(number: int, usd: Decimal | None) -> None
 
 async def test_records_reach_the_ledger_and_leave_the_disk(tmp_path: Path) -> None:
     books = Books()
-    spool = Spool(tmp_path, wire.UsageRecord, books.take)
+    spool = Spool(tmp_path, books.take)
     spool.open()
     for number in range(2500):
         spool.add(record(number))
@@ -72,7 +72,7 @@ async def test_records_reach_the_ledger_and_leave_the_disk(tmp_path: Path) -> No
 async def test_records_wait_for_a_ledger_that_is_away(tmp_path: Path) -> None:
     books = Books()
     books.away = True
-    spool = Spool(tmp_path, wire.UsageRecord, books.take)
+    spool = Spool(tmp_path, books.take)
     spool.open()
     spool.add(record(1))
     await until(lambda: list(tmp_path.glob("*.jsonl")))
@@ -85,13 +85,13 @@ async def test_records_wait_for_a_ledger_that_is_away(tmp_path: Path) -> None:
 async def test_records_survive_the_end_of_who_writes_them(tmp_path: Path) -> None:
     books = Books()
     books.away = True
-    first = Spool(tmp_path, wire.UsageRecord, books.take)
+    first = Spool(tmp_path, books.take)
     first.open()
     first.add(record(1))
     await first.close()
     assert books.rows == {}
     books.away = False
-    second = Spool(tmp_path, wire.UsageRecord, books.take)
+    second = Spool(tmp_path, books.take)
     second.open()
     await until(lambda: len(books.rows) == 1)
     await second.close()
@@ -101,7 +101,7 @@ async def test_a_full_spool_gives_up_the_oldest_and_says_how_many(tmp_path: Path
     books, lost = Books(), []
     books.away = True
     line = len(to_line(record(100)))
-    spool = Spool(tmp_path, wire.UsageRecord, books.take, limit=line * 2500, lost=lost.append)
+    spool = Spool(tmp_path, books.take, limit=line * 2500, lost=lost.append)
     spool.open()
     for number in range(100, 5100):
         spool.add(record(number))
@@ -116,7 +116,7 @@ async def test_a_full_spool_gives_up_the_oldest_and_says_how_many(tmp_path: Path
 async def test_half_a_segment_is_put_aside_and_holds_nothing_up(tmp_path: Path) -> None:
     (tmp_path / "00000000000000000001-000000000-aaaaaaaa.jsonl").write_text('{"request_id": "r1", "at"')
     books = Books()
-    spool = Spool(tmp_path, wire.UsageRecord, books.take)
+    spool = Spool(tmp_path, books.take)
     spool.open()
     spool.add(record(2))
     await until(lambda: len(books.rows) == 1)

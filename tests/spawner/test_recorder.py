@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.spool import from_line
 from spawner.recorder import Recorder
 
 NOON = datetime(2026, 10, 1, 12)
 
 
-async def away(records: Sequence[wire.ComputeRecord]) -> None:
+async def away(lines: bytes) -> None:
     raise OSError("the ledger is away")
 
 
@@ -34,8 +34,8 @@ async def test_what_an_earlier_hub_left_is_handed_over_before_anything_starts(tm
     taken: list[wire.ComputeRecord] = []
     done = asyncio.Event()
 
-    async def take(records: Sequence[wire.ComputeRecord]) -> None:
-        taken.extend(records)
+    async def take(lines: bytes) -> None:
+        taken.extend(from_line(wire.ComputeRecord, line) for line in lines.splitlines())
         done.set()
 
     second = Recorder(tmp_path, take)

@@ -1,13 +1,16 @@
-"""The ledger of the benchmarks: takes records over and writes them to SQLite, once each, as a real one would."""
+"""The ledger of the benchmarks, a process of its own as the real one is: takes records over and writes them to SQLite, once each.
+
+Usage: ``python books.py <database>`` prints its port. POST lines of records anywhere.
+"""
 
 from __future__ import annotations
 
-import os
+import asyncio
+import json
 import sqlite3
-from collections.abc import Sequence
+import sys
 
-from neuralinverse_hub import wire
-from neuralinverse_hub.spool import to_line
+from aiohttp import web
 
 
 def rows(path: str) -> tuple[dict[str, str], int]:
@@ -18,13 +21,33 @@ def rows(path: str) -> tuple[dict[str, str], int]:
     return lines, again
 
 
-def take(records: Sequence[wire.UsageRecord]) -> None:
-    with sqlite3.connect(os.environ["BENCH_LEDGER"]) as database:
+def take(path: str, lines: list[str]) -> None:
+    with sqlite3.connect(path) as database:
+        ids = [json.loads(line)["request_id"] for line in lines]
+        database.executemany("INSERT INTO again SELECT id FROM usage WHERE id = ?", [(each,) for each in ids])
+        database.executemany("INSERT OR IGNORE INTO usage VALUES (?, ?)", list(zip(ids, lines, strict=True)))
+
+
+async def main() -> None:
+    path = sys.argv[1]
+    with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE IF NOT EXISTS usage (id TEXT PRIMARY KEY, line TEXT)")
         database.execute("CREATE TABLE IF NOT EXISTS again (id TEXT)")
-        database.executemany(
-            "INSERT INTO again SELECT id FROM usage WHERE id = ?", [(each.request_id,) for each in records]
-        )
-        database.executemany(
-            "INSERT OR IGNORE INTO usage VALUES (?, ?)", [(each.request_id, to_line(each)) for each in records]
-        )
+
+    async def usage(request: web.Request) -> web.Response:
+        lines = (await request.text()).splitlines()
+        await asyncio.to_thread(take, path, lines)
+        return web.json_response({"taken": len(lines)})
+
+    application = web.Application(client_max_size=64 * 2**20)
+    application.router.add_post("/{any:.*}", usage)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

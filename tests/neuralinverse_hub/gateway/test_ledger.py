@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -11,25 +10,28 @@ from aiohttp.test_utils import TestServer
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.gateway.app import Gateway
+from neuralinverse_hub.spool import from_line
 from tests.neuralinverse_hub.gateway.azure import Azure
 from tests.neuralinverse_hub.gateway.conftest import Hub, azure_env, prompt, serving, until
 
-TAKEN: list[wire.UsageRecord] = []
-
-
-def take(records: Sequence[wire.UsageRecord]) -> None:
-    TAKEN.extend(records)
-
 
 async def test_the_gateway_hands_every_request_over_once(hub: Hub, azure: Azure, tmp_path: Path) -> None:
-    settings = {"ledger": f"{__name__}.take", "spool_dir": str(tmp_path / "spool")}
-    async with serving(hub, azure_env(azure), **settings) as gateway:
-        for stream in (False, True, False):
-            async with gateway.post(prompt(stream=stream)) as response:
-                await response.read()
-        ids = {each.request_id for each in gateway.records}
-        await until(lambda: {each.request_id for each in TAKEN} == ids)
-    assert len(ids) == 3 and len(TAKEN) == 3
+    taken: list[wire.UsageRecord] = []
+
+    async def usage(request: web.Request) -> web.Response:
+        taken.extend(from_line(wire.UsageRecord, line) for line in (await request.read()).splitlines())
+        return web.json_response({"taken": len(taken)})
+
+    application = web.Application()
+    application.router.add_post("/records/usage", usage)
+    async with TestServer(application) as server:
+        settings = {"ledger_url": str(server.make_url("/records/usage")), "spool_dir": str(tmp_path / "spool")}
+        async with serving(hub, azure_env(azure), **settings) as gateway:
+            for stream in (False, True, False):
+                async with gateway.post(prompt(stream=stream)) as response:
+                    await response.read()
+            await until(lambda: len(taken) == 3)
+    assert taken == gateway.records and len(taken) == 3
 
 
 async def test_a_ledger_gets_records_over_http_and_its_answers_set_the_weights(

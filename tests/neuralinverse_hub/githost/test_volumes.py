@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.githost.repositories import Repositories
 from neuralinverse_hub.githost.volumes import Volumes, held
+from neuralinverse_hub.spool import from_line
 
 NOON = 1_790_000_000 // 3600 * 3600
 
@@ -32,8 +32,8 @@ async def test_every_repository_is_measured_once_an_hour(tmp_path: Path) -> None
     taken: list[wire.VolumeRecord] = []
     both = asyncio.Event()
 
-    async def take(records: Sequence[wire.VolumeRecord]) -> None:
-        taken.extend(records)
+    async def take(lines: bytes) -> None:
+        taken.extend(from_line(wire.VolumeRecord, line) for line in lines.splitlines())
         if len({each.record_id for each in taken}) == 4:
             both.set()
 
