@@ -228,7 +228,7 @@ async def test_a_body_that_is_wrong_is_told_how(gateway: Running, body: object, 
 
 
 async def test_a_prompt_above_every_window_says_the_largest(gateway: Running, azure: Azure) -> None:
-    await bad(gateway, prompt("word " * 2**20), says="the largest window connected is 1,048,576 tokens")
+    await bad(gateway, prompt("word " * 2**20), says="the largest window connected is 1,000,000 tokens")
     assert azure.seen == []
 
 

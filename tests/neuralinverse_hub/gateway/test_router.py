@@ -60,7 +60,7 @@ def test_a_deployment_that_was_named_is_the_only_way() -> None:
 def test_what_nothing_can_do_is_refused_in_words() -> None:
     with pytest.raises(Incapable, match="embeddings"):
         way("general", needs=frozenset({"embeddings"}))
-    with pytest.raises(PromptTooLong, match="1,048,576 tokens"):
+    with pytest.raises(PromptTooLong, match="1,000,000 tokens"):
         way("general", prompt_tokens=2_000_000)
     with pytest.raises(UnknownModel, match="known: auto"):
         way("x" * 10_000)
