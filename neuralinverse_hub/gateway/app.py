@@ -33,6 +33,7 @@ from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.places import Place
 from neuralinverse_hub.gateway.relay import Relay
 from neuralinverse_hub.gateway.tasks import Classifier
+from neuralinverse_hub.gateway.tracing import Tracing
 from neuralinverse_hub.gateway.turns import weights_from
 from neuralinverse_hub.gateway.upstreams import Patience, UpstreamClient, upstream_session
 from neuralinverse_hub.regions import catalogue
@@ -68,6 +69,11 @@ class Gateway(Application):
     gap_timeout_s = Float(90.0, help="Seconds of silence within an answer before it counts as broken off.").tag(
         config=True
     )
+    hedge_after_s = Float(
+        0.0,
+        help="Seconds without a first word after which a second deployment is asked too, if one is free: the faster answer "
+        "counts, and both are paid. 0: never.",
+    ).tag(config=True)
     heartbeat_s = Float(
         3.0, help="Seconds a streaming client waits before it gets a comment that keeps it waiting, and between those."
     ).tag(config=True)
@@ -195,10 +201,13 @@ class Gateway(Application):
         directory = Directory(self.env, client, Path(self.table_file) if self.table_file else None, self._place())
         stack.push_async_callback(directory.close)
         metrics = Metrics(lambda: relay.gates)
-        relay = Relay(client, lambda row, outcome: metrics.tried(row.name, outcome))
+        relay = Relay(client, lambda row, outcome: metrics.tried(row.name, outcome), self.hedge_after_s)
         stack.callback(relay.close)
+        tracing = Tracing.from_env(self.env)
+        if tracing is not None:
+            stack.push_async_callback(tracing.close)
         self.parts = Parts(
-            identity, directory, relay, metrics, Classifier.shipped(), self.record, heartbeat_s=self.heartbeat_s
+            identity, directory, relay, metrics, Classifier.shipped(), self.record, self.heartbeat_s, tracing
         )
         if take := self._who_takes():
             spool = Spool(Path(self.spool_dir), take, lost=metrics.ledger_lost.inc)

@@ -25,6 +25,7 @@ from neuralinverse_hub.gateway.errors import GatewayError
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
 from neuralinverse_hub.gateway.tasks import Classifier
+from neuralinverse_hub.gateway.tracing import Tracing
 
 __all__ = ["BODY_LIMIT", "ApiHandler", "Front", "Parts"]
 
@@ -52,6 +53,7 @@ class Parts:
     classifier: Classifier
     record: Callable[[wire.UsageRecord], None]
     heartbeat_s: float = 3.0
+    tracing: Tracing | None = None
     draining: bool = False
     numbers: Iterator[int] = field(default_factory=itertools.count)
     identifier: str = field(default_factory=lambda: uuid.uuid4().hex[:20])

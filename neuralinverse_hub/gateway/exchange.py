@@ -12,10 +12,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 import time
 from abc import abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from http.client import responses
 from typing import Any, Final
@@ -34,7 +33,6 @@ __all__ = ["Exchange"]
 UNREAD_S: Final = 120
 """Seconds a streaming client may leave what was sent to it unread."""
 
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _OK: Final = httputil.ResponseStartLine("HTTP/1.1", 200, "OK")
 _NONE: Final = httputil.HTTPHeaders()
 
@@ -118,10 +116,10 @@ class Exchange(httputil.HTTPMessageDelegate):
         body, self._body = bytes(self._body), bytearray()
         return parse_json(body)
 
-    def trace(self) -> dict[str, str]:
-        """The headers that go on to the upstream: the trace, if it is one, and nothing else of the client's."""
-        parent = self._headers.get("traceparent")
-        return {"traceparent": parent} if parent and _TRACEPARENT.fullmatch(parent) else {}
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers."""
+        return self._headers
 
     async def _run(self) -> None:
         try:

@@ -28,6 +28,7 @@ from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, respo
 from neuralinverse_hub.gateway.router import AUTO, Route, Table, Way, route
 from neuralinverse_hub.gateway.stream import as_events
 from neuralinverse_hub.gateway.tasks import TASKS, Classifier, Decision
+from neuralinverse_hub.gateway.tracing import Trace, passed_on
 
 __all__ = ["exchanges", "routes"]
 
@@ -67,6 +68,7 @@ class AnswerExchange(Exchange):
     def __init__(self, parts: Parts, read: Callable[[dict[str, Any]], Ask], connection: HTTP1Connection) -> None:
         super().__init__(parts, connection)
         self._read = read
+        self._trace: Trace | None = None
         self._beat: asyncio.TimerHandle | None = None
 
     async def respond(self) -> None:
@@ -93,19 +95,33 @@ class AnswerExchange(Exchange):
         return piece
 
     async def _answer(self, ask: Ask, path: Route) -> None:
+        if self.parts.tracing is None:
+            await self._relay(ask, path, passed_on(self.headers))
+            return
+        self._trace = trace = self.parts.tracing.begin(self.headers, ask.api, ask.model)
+        try:
+            await self._relay(ask, path, trace.headers())
+        except BaseException as error:
+            trace.end(error)
+            raise
+        trace.end()
+
+    async def _relay(self, ask: Ask, path: Route, headers: dict[str, str]) -> None:
         started = time.monotonic()
         journey = Journey()
         if ask.stream:
             self._beat_later(journey)
         try:
-            answer = await self.parts.relay.answer(ask, path, self.caller.person, self.trace(), journey)
+            answer = await self.parts.relay.answer(ask, path, self.caller.person, headers, journey)
         except BaseException as error:
             self._record_nothing(path, journey, ask, time.monotonic() - started, error)
+            self._record_slower(path, journey, ask, time.monotonic() - started)
             raise
         finally:
             if self._beat is not None:
                 self._beat.cancel()
         first = time.monotonic() - started
+        self._record_slower(path, journey, ask, first)
         try:
             self._disclose(path, answer)
             if ask.stream:
@@ -175,6 +191,12 @@ class AnswerExchange(Exchange):
         usage = Usage(ask.prompt_tokens if left else 0, 0, exact=False)
         self._hand_over(path, journey.way, usage, "partial" if left else "failed", None, duration, journey.retries)
 
+    def _record_slower(self, path: Route, journey: Journey, ask: Ask, duration: float) -> None:
+        """The record of a deployment that was asked beside the one that answered: its prompt is billed like an answered one."""
+        if journey.lost is not None:
+            usage = Usage(ask.prompt_tokens, 0, exact=False)
+            self._hand_over(path, journey.lost, usage, "partial", None, duration, 0, suffix="-slower")
+
     def _hand_over(
         self,
         path: Route,
@@ -184,29 +206,31 @@ class AnswerExchange(Exchange):
         first: float | None,
         duration: float,
         retries: int,
+        suffix: str = "",
     ) -> None:
         at = datetime.now(UTC)
-        self.parts.record(
-            wire.UsageRecord(
-                request_id=self.request_id,
-                at=at,
-                person=self.caller.person,
-                workspace=self.caller.workspace,
-                task=path.task,
-                model=way.model.name,
-                upstream=way.deployment.upstream.name,
-                deployment=way.deployment.deployment,
-                input_tokens=usage.input,
-                cached_tokens=usage.cached,
-                output_tokens=usage.output,
-                reasoning_tokens=usage.reasoning,
-                usd=usd(way.deployment.prices_for(way.model), usage, at.date()),
-                first_token_s=first,
-                duration_s=duration,
-                status=status,
-                retries=retries,
-            )
+        record = wire.UsageRecord(
+            request_id=self.request_id + suffix,
+            at=at,
+            person=self.caller.person,
+            workspace=self.caller.workspace,
+            task=path.task,
+            model=way.model.name,
+            upstream=way.deployment.upstream.name,
+            deployment=way.deployment.deployment,
+            input_tokens=usage.input,
+            cached_tokens=usage.cached,
+            output_tokens=usage.output,
+            reasoning_tokens=usage.reasoning,
+            usd=usd(way.deployment.prices_for(way.model), usage, at.date()),
+            first_token_s=first,
+            duration_s=duration,
+            status=status,
+            retries=retries,
         )
+        self.parts.record(record)
+        if self._trace is not None and not suffix:
+            self._trace.used(record)
 
 
 class ResponsesExchange(AnswerExchange):

@@ -13,9 +13,9 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from neuralinverse_hub.gateway.answers import Answer
 from neuralinverse_hub.gateway.asks import Ask
@@ -23,6 +23,7 @@ from neuralinverse_hub.gateway.balance import SPILL_S, Condition, choose
 from neuralinverse_hub.gateway.errors import UpstreamRefused, UpstreamsFailed
 from neuralinverse_hub.gateway.failures import Failure
 from neuralinverse_hub.gateway.gate import Gate, Turn
+from neuralinverse_hub.gateway.hedge import race
 from neuralinverse_hub.gateway.meter import Usage, estimate_tokens, usage_from
 from neuralinverse_hub.gateway.router import Deployment, Route, Way
 from neuralinverse_hub.gateway.stream import AnswerStream, StreamError, normalise_answer
@@ -49,6 +50,10 @@ class Journey:
     way: Way | None = None
     """The way that was asked last; None while none was."""
     retries: int = 0
+    working: bool = False
+    """Whether that one works on it, which is billed also when nobody waits for the answer any more. A failure is not."""
+    lost: Way | None = None
+    """A way that was asked beside the last one, and was slower: it worked all the same."""
 
     def place(self) -> tuple[int, float] | None:
         """``(how many go before, about how many seconds)`` while it waits for its turn; else None."""
@@ -57,12 +62,23 @@ class Journey:
         return self.turn.place()
 
 
+def _slower(journey: Journey) -> Way | None:
+    return journey.way if journey.working else None
+
+
 class Relay:
     """Sends asks along their routes, through one gate per deployment."""
 
-    def __init__(self, client: UpstreamClient, tried: Callable[[Deployment, str], None] | None = None) -> None:
+    def __init__(
+        self,
+        client: UpstreamClient,
+        tried: Callable[[Deployment, str], None] | None = None,
+        hedge_s: float = 0.0,
+    ) -> None:
         self._client = client
         self._tried = tried or (lambda row, outcome: None)
+        self._hedge_s = hedge_s
+        """Seconds without a first word after which a second deployment is asked too; 0: never."""
         self.gates: dict[str, Gate] = {}
         self.weights: dict[str, float] = {}
         """People whose weight in every queue is below 1: see `FairQueue`."""
@@ -91,10 +107,38 @@ class Relay:
     ) -> Answer:
         """The first answer that begins along ``route``. Raises `UpstreamRefused` or `UpstreamsFailed`."""
         journey = journey or Journey()
+        if not self._hedge_s or len(route.ways) < 2:
+            return await self._pursue(ask, route, person, headers, journey)
+        beside = Journey()
+
+        def second() -> Coroutine[Any, Any, Answer] | None:
+            # Who still waits for a turn is helped by spilling over, and a second place in a queue would be taken from others.
+            if journey.way is None or journey.place() is not None:
+                return None
+            asked = journey.way.deployment.name
+            for way in route.ways:
+                state = self._condition(way)
+                if way.deployment.name != asked and state.allowed and state.free:
+                    return self._pursue(ask, route._replace(ways=(way,)), person, headers, beside, rounds=1)
+            return None
+
+        try:
+            answer = await race(self._pursue(ask, route, person, headers, journey), second, self._hedge_s, Answer.close)
+        except asyncio.CancelledError:
+            journey.lost = _slower(beside)
+            raise
+        journey.lost = _slower(journey if answer.way is beside.way else beside)
+        journey.way = answer.way
+        return answer
+
+    async def _pursue(
+        self, ask: Ask, route: Route, person: str, headers: dict[str, str], journey: Journey, rounds: int = ROUNDS
+    ) -> Answer:
+        """The first answer that begins along ``route``, one way after the other."""
         causes: dict[str, str] = {}
         hopeless: set[str] = set()
         refusal: UpstreamRefused | None = None
-        for round_ in range(ROUNDS):
+        for round_ in range(rounds):
             if round_:
                 await asyncio.sleep(BACKOFF_S * 2 ** (round_ - 1) * (1 + random.random()))
             left = [way for way in route.ways if way.deployment.name not in hopeless]
@@ -177,9 +221,11 @@ class Relay:
         journey.way = way
         while True:
             try:
+                journey.working = True
                 reply = await self._client.post(row, ask.api, body, headers)
                 break
             except Failed as error:
+                journey.working = False
                 failure = error.failure
                 self._tried(row, failure.kind)
                 if failure.kind != "busy":
@@ -199,6 +245,7 @@ class Relay:
         try:
             answer = await self._read(ask, way, turn, reply)
         except (Failed, StreamError) as error:
+            journey.working = False
             reply.close()
             failure = error.failure if isinstance(error, Failed) else Failure("broken", str(error))
             self._tried(row, failure.kind)

@@ -321,12 +321,12 @@ async def test_a_request_that_comes_drop_by_drop_is_given_up(
     hub: Hub, azure: Azure, monkeypatch: pytest.MonkeyPatch, path: str, sent: bytes
 ) -> None:
     for name in ("HEADERS_S", "BODY_S", "LOOK_S"):
-        monkeypatch.setattr(edge, name, 0.1)
+        monkeypatch.setattr(edge, name, 0.4)
     async with serving(hub, azure_env(azure)) as gateway:
         head = f"POST /services/ai-gateway/v1/{path} HTTP/1.1\r\nHost: x\r\n".encode()
         answer = await raw(gateway, head + sent if sent else b"")
         assert answer == b"" or (path == "models" and b" 405 " in answer)
-        azure.pieces, azure.pause_s = ["word "] * 20, 0.02
+        azure.pieces, azure.pause_s = ["word "] * 30, 0.03
         async with gateway.post(prompt(stream=True)) as response:
             # What takes long to answer is not what takes long to arrive.
             assert (await response.text()).endswith("data: [DONE]\n\n")
