@@ -1,8 +1,8 @@
-"""The gateway beside a direct connection, two bare pass-throughs and, with ``--peers``, LiteLLM's proxy and Portkey's gateway.
+"""The gateway beside a direct connection, two bare pass-throughs, LiteLLM's proxy and Portkey's gateway.
 
 Ours runs as it does in production: identity, fair turns, metering and the ledger on. One bare pass-through runs on uvloop, as
 ours does, and the target counts beside that one; the other on asyncio's own loop. All share one upstream and one load
-generator, interleaved round by round. Usage: ``python tests/bench/bench_gateway.py [--rounds 3] [--seconds 2] [--peers]``.
+generator, interleaved round by round. Usage: ``python tests/bench/bench_gateway.py [--rounds 3] [--seconds 2] [--no-peers]``.
 The peers are installed into a throw-away folder (about 700 MB) from PyPI and npm.
 """
 
@@ -179,7 +179,12 @@ def main() -> int:
     parser.add_argument(
         "--soak", type=int, default=0, metavar="N", help="requests after which memory is looked at again"
     )
-    parser.add_argument("--peers", action="store_true", help="install and measure LiteLLM and Portkey too")
+    parser.add_argument(
+        "--peers",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="install LiteLLM and Portkey and measure them too (default: yes)",
+    )
     parser.add_argument("--litellm", type=Path, metavar="VENV", help="an environment that has LiteLLM's proxy already")
     parser.add_argument("--portkey", type=Path, metavar="FOLDER", help="a folder that has Portkey's gateway already")
     asked = parser.parse_args()
