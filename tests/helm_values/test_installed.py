@@ -1,4 +1,4 @@
-"""The zero-to-jupyterhub chart and ours, installed with our values and our images: log in, get a warm workspace, upgrade.
+"""The zero-to-jupyterhub chart and ours, installed with our values and our images: log in, work, ask the AI, upgrade.
 
 On the cluster of `tests.cluster`, with the first chart of ``NEURALINVERSE_Z2JH_CHARTS``. The nodes have the images hub,
 gateway and workspace as ``neuralinverse/<name>:dev``; ``NEURALINVERSE_CLUSTER_PROXY_IMAGE`` names one with the chart's proxy
@@ -9,6 +9,7 @@ the chart wants, and this says something about an old one too.
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import subprocess
@@ -30,6 +31,40 @@ from tests.one_machine import eventually
 CHART = os.environ.get("NEURALINVERSE_Z2JH_CHARTS", "").split(os.pathsep)[0]
 PROXY = os.environ.get("NEURALINVERSE_CLUSTER_PROXY_IMAGE", "")
 PASSWORD = "at least eight letters"
+SAYS = "I run on this very cluster."
+MODEL = f"""
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Model(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer("application/json", {{"object": "list", "data": [{{"id": "cluster-model", "object": "model"}}]}})
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        usage = {{"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}}
+        said = {{"role": "assistant", "content": {SAYS!r}}}
+        choice = {{"index": 0, "finish_reason": "stop"}}
+        whole = {{"id": "c", "created": 1790000000, "model": "cluster-model", "usage": usage}}
+        if asked.get("stream"):
+            chunk = {{**whole, "object": "chat.completion.chunk", "choices": [{{**choice, "delta": said}}]}}
+            self.answer("text/event-stream", None, f"data: {{json.dumps(chunk)}}\\n\\ndata: [DONE]\\n\\n".encode())
+        else:
+            self.answer("application/json", {{**whole, "object": "chat.completion", "choices": [{{**choice, "message": said}}]}})
+
+    def answer(self, kind, value, data=None):
+        data = data or json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+ThreadingHTTPServer(("0.0.0.0", 8000), Model).serve_forever()
+"""
+"""An OpenAI-compatible server of the operator's own, beside the gateway: Azure cannot be had here."""
 
 pytestmark = [*needs_cluster, pytest.mark.skipif(not CHART, reason="NEURALINVERSE_Z2JH_CHARTS names no chart")]
 
@@ -37,7 +72,9 @@ pytestmark = [*needs_cluster, pytest.mark.skipif(not CHART, reason="NEURALINVERS
 def mine(**sizes: Any) -> dict[str, Any]:
     """An admin's own values: a size that fits twice on a small node, and a password."""
     name, _, tag = PROXY.rpartition(":")
+    model = {"to": [{"podSelector": {"matchLabels": {"app": "model"}}}], "ports": [{"port": 8000}]}
     return {
+        "custom": {"neuralinverse": {"gateway": {"egress": {"model": model}}}},
         "hub": {
             "config": {
                 "SharedPasswordAuthenticator": {"user_password": PASSWORD},
@@ -104,6 +141,37 @@ def ready(cluster: Cluster, name: str) -> bool:
     )
 
 
+def connect_model(cluster: Cluster) -> None:
+    """A model on the cluster, and the Secret that tells the gateway of it."""
+    container = {
+        "name": "model",
+        "image": "neuralinverse/gateway:dev",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-c", MODEL],
+        "ports": [{"containerPort": 8000}],
+    }
+    meta = {"name": "model", "labels": {"app": "model"}}
+    reached = {"OPENAI_UPSTREAM_URL": "http://model:8000/v1", "OPENAI_UPSTREAM_API_KEY": "key"}
+    objects = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "model"},
+            "spec": {"selector": {"app": "model"}, "ports": [{"port": 8000}]},
+        },
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "neuralinverse-upstreams"}, "stringData": reached},
+    ]
+    cluster.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(objects))
+
+
+def ai_records(cluster: Cluster) -> list[dict[str, str]]:
+    """What the ledger on the cluster has of the AI: its export, as an operator would take it."""
+    (pod,) = cluster.pods(component="economics")
+    export = "neuralinverse-hub economics export usage /tmp/usage.csv >&2 && cat /tmp/usage.csv"
+    return list(csv.DictReader(cluster.inside(pod["metadata"]["name"], "sh", "-c", export).splitlines()))
+
+
 def test_a_person_gets_a_warm_workspace_and_keeps_it_through_an_upgrade(page: Any, tmp_path: Path) -> None:
     values = tmp_path / "mine.yaml"
     # The chart makes them at the first install, and finds them again at an upgrade; a rendering finds nothing.
@@ -113,8 +181,9 @@ def test_a_person_gets_a_warm_workspace_and_keeps_it_through_an_upgrade(page: An
         tokens += ("--set", f"hub.services.{service}.apiToken={service.encode().hex().ljust(64, '0')}")
     with Cluster.fresh() as cluster:
         values.write_text(yaml.safe_dump(mine()))
+        connect_model(cluster)
         install(cluster, values, tokens)
-        for name in ("hub", "proxy", "git-host"):
+        for name in ("hub", "proxy", "git-host", "ai-gateway", "economics"):
             eventually(f"{name} ready", lambda name=name: ready(cluster, name), 180)
         (warm,) = eventually("a warm pod", cluster.ready, 180)
         with forwarded(cluster) as url:
@@ -125,7 +194,12 @@ def test_a_person_gets_a_warm_workspace_and_keeps_it_through_an_upgrade(page: An
             pages.explorer_shows(page, "WELCOME.md")
             item = page.locator(".statusbar-item").filter(has_text="Protected").first
             expect(item).to_be_visible(timeout=60_000)
+            answer = pages.chat(page, "Where do you run?")
+            expect(answer).to_contain_text(SAYS, timeout=60_000)
             page.screenshot(path=Path(__file__).parents[1] / "output" / "chart.png")
+        # What it used is in the operator's ledger.
+        (record, *_) = eventually("the ledger", lambda: ai_records(cluster), 60)
+        assert (record["person"], record["model"], record["output_tokens"]) == ("ada", "mistral-large", "7")
         (pod,) = cluster.pods(**{"hub.jupyter.org/username": "ada"})
         assert pod["metadata"]["name"] == warm["metadata"]["name"]
         assert pod["status"]["qosClass"] == "Guaranteed"
