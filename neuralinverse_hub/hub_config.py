@@ -78,7 +78,7 @@ def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
         hub_regions.join(c, settings, regions, hub_url, addresses)
     hub_gitea.join(c, settings, environ)
     hub_pool.join(c)
-    hub_workspaces.join(c)
+    hub_workspaces.join(c, kept=settings.git_host != "none")
     hub_activity.join(c)
 
 

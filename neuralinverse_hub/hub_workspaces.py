@@ -15,8 +15,11 @@ _LIMIT: Final = 5
 """Workspaces besides the first one: enough to keep things apart, and not a way to take a whole cluster by mistake."""
 
 
-def join(c: Config) -> None:
-    """Let people have several workspaces, unless the operator said otherwise, and look after them on the hub's home page."""
+def join(c: Config, *, kept: bool) -> None:
+    """Let people have several workspaces, unless the operator said otherwise, and look after them on the hub's home page.
+
+    ``kept``: a Git host keeps what is in them, also when they are deleted.
+    """
     # The hub's libraries are not there where only the names of settings are looked at.
     from spawner.pages import TEMPLATES, handlers
 
@@ -24,5 +27,6 @@ def join(c: Config) -> None:
     hub.allow_named_servers = hub.get("allow_named_servers", True)
     hub.named_server_limit_per_user = hub.get("named_server_limit_per_user", _LIMIT)
     # An operator's own templates come before ours.
+    hub.template_vars = {"work_is_kept": kept, **hub.get("template_vars", {})}
     hub.template_paths = [*hub.get("template_paths", []), TEMPLATES]
     hub.extra_handlers = [*hub.get("extra_handlers", []), *handlers()]

@@ -117,6 +117,8 @@ def test_without_a_git_host_there_is_no_service_and_no_url() -> None:
     configure(c, {})
     assert [service["name"] for service in c.JupyterHub.services] == ["ai-gateway", "economics", "workspace-hours"]
     assert "git_url" not in c.LocalWorkspaceSpawner
+    # The hub's home page does not promise what nobody keeps.
+    assert c.JupyterHub.template_vars == {"work_is_kept": False}
 
 
 def test_the_secret_behind_peoples_keys_is_made_once_and_private(tmp_path: Path) -> None:
