@@ -55,8 +55,9 @@ class Spool:
         self._lost = lost
         self._fresh: list[object] = []
         self._arrived = asyncio.Event()
+        self._written = asyncio.Event()
         self._stop = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._numbers = iter(range(10**9))
 
     @property
@@ -68,8 +69,10 @@ class Spool:
         """Begin to hand over, with what an earlier run left behind first."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._segments():
-            self._arrived.set()
-        self._task = asyncio.create_task(self._run())
+            self._written.set()
+        # Apart, so that a ledger that is slow or away keeps nothing in memory.
+        writing = asyncio.create_task(self._keep_writing())
+        self._tasks = [writing, asyncio.create_task(self._keep_handing_over(writing))]
 
     def add(self, record: object) -> None:
         """Take a record; costs next to nothing."""
@@ -79,35 +82,52 @@ class Spool:
     async def keep(self, record: object) -> None:
         """Take a record that is on disk when this returns. Raises OSError."""
         await asyncio.to_thread(self._write_segment, [record])
-        self._arrived.set()
+        self._written.set()
 
     async def close(self) -> None:
         """Write down what is left and try to hand it over once."""
         self._stop.set()
         self._arrived.set()
-        if self._task is not None:
-            await self._task
+        await asyncio.gather(*self._tasks)
 
-    async def _run(self) -> None:
-        pause = WRITE_S
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or until the stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    async def _keep_writing(self) -> None:
         last = False
         while not last:
             await self._arrived.wait()
-            with contextlib.suppress(TimeoutError):
-                # A pause that a shutdown ends at once.
-                await asyncio.wait_for(self._stop.wait(), pause)
+            await self._pause(WRITE_S)
             # Once more after the stop, so that nothing stays in memory.
             last = self._stop.is_set()
             self._arrived.clear()
             try:
                 await self._write()
+            except Exception as error:
+                log.warning("records cannot be written down (%s: %s); they wait", type(error).__name__, error)
+                self._arrived.set()
+            self._written.set()
+
+    async def _keep_handing_over(self, writing: asyncio.Task[None]) -> None:
+        pause = WRITE_S
+        last = False
+        while not last:
+            await self._written.wait()
+            if self._stop.is_set():
+                await asyncio.wait({writing})
+                last = True
+            self._written.clear()
+            try:
                 await self._hand_over()
                 pause = WRITE_S
             except Exception as error:
                 # Whatever the ledger's trouble is, records wait for its end.
                 log.warning("the ledger did not take records (%s: %s); they wait on disk", type(error).__name__, error)
                 pause = min(pause * 2, LONGEST_PAUSE_S)
-                self._arrived.set()
+                self._written.set()
+                await self._pause(pause)
 
     async def _write(self) -> None:
         while self._fresh:
@@ -134,26 +154,34 @@ class Spool:
 
     async def _hand_over(self) -> None:
         for segment in self._segments():
-            lines = await asyncio.to_thread(segment.read_bytes)
+            try:
+                lines = await asyncio.to_thread(segment.read_bytes)
+            except FileNotFoundError:
+                # There was no room for it any more.
+                continue
             if not lines.endswith(b"\n"):
                 log.error("a segment of records is cut short; it is kept as %s.bad", segment.name)
                 segment.rename(segment.with_suffix(".bad"))
                 continue
             await self._ledger(lines)
-            segment.unlink()
+            segment.unlink(missing_ok=True)
 
     def _make_room(self) -> None:
-        segments = self._segments()
-        sizes = {segment: segment.stat().st_size for segment in segments}
+        sizes: dict[Path, int] = {}
+        for segment in self._segments():
+            # Handed over meanwhile, perhaps.
+            with contextlib.suppress(FileNotFoundError):
+                sizes[segment] = segment.stat().st_size
         total = sum(sizes.values())
-        for segment in segments:
+        for segment, size in sizes.items():
             if total <= self._limit:
                 return
-            count = segment.read_bytes().count(b"\n")
-            log.error("no room for records: %d of them are given up unaccounted", count)
-            self._lost(count)
-            total -= sizes[segment]
-            segment.unlink()
+            with contextlib.suppress(FileNotFoundError):
+                count = segment.read_bytes().count(b"\n")
+                segment.unlink()
+                log.error("no room for records: %d of them are given up unaccounted", count)
+                self._lost(count)
+            total -= size
 
     def _segments(self) -> list[Path]:
         return sorted(self._folder.glob("*.jsonl"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -80,6 +81,29 @@ async def test_records_wait_for_a_ledger_that_is_away(tmp_path: Path) -> None:
     books.away = False
     await until(lambda: len(books.rows) == 2)
     await spool.close()
+
+
+async def test_a_ledger_that_hangs_keeps_nothing_in_memory(tmp_path: Path) -> None:
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+    rows: list[bytes] = []
+
+    async def hang(lines: bytes) -> None:
+        asked.set()
+        await goes_on.wait()
+        rows.extend(lines.splitlines())
+
+    spool = Spool(tmp_path, hang)
+    spool.open()
+    spool.add(record(1))
+    await asked.wait()
+    for number in range(2, 50):
+        spool.add(record(number))
+    # A kill now would lose none of them.
+    await until(lambda: sum(file.read_bytes().count(b"\n") for file in tmp_path.glob("*.jsonl")) == 49)
+    goes_on.set()
+    await until(lambda: len(rows) == 49)
+    await spool.close()
+    assert len(set(rows)) == 49
 
 
 async def test_records_survive_the_end_of_who_writes_them(tmp_path: Path) -> None:
