@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from neuralinverse_hub import wire
+
 from .errors import BadCatalogue
 
 __all__ = ["Catalogue", "Region", "checked_url", "parse", "read"]
@@ -63,6 +65,11 @@ class Region:
         return f"{self.hub}/hub/api"
 
     @property
+    def git_host(self) -> str:
+        """Base URL of the embedded git host that its hub would run."""
+        return f"{self.hub}/services/{wire.GIT_SERVICE}"
+
+    @property
     def origin(self) -> str:
         """What a browser sends as ``Origin`` from a page of its hub."""
         parts = urlsplit(self.hub)
@@ -89,6 +96,14 @@ class Catalogue:
 
     def __contains__(self, name: object) -> bool:
         return any(region.name == name for region in self.regions)
+
+    def serves_git(self, region: Region) -> bool:
+        """Whether the region's hub runs the embedded git host that all share."""
+        return region.git_host == self.git
+
+    def mirrors_git(self, region: Region) -> bool:
+        """Whether the region's hub runs a copy of the git host that all share, for reading only."""
+        return region.git_mirror == region.git_host != self.git
 
     def others(self, name: str) -> tuple[Region, ...]:
         """Every region but that one."""
