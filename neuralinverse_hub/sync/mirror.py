@@ -86,8 +86,9 @@ class Mirror:
         if not self.alone:
             return ""
         return (
-            f"The git host does not answer, so they come from its mirror, as they were {age(saved_at, datetime.now(UTC))}; "
-            "what was saved later is on the git host, and 'neuralinverse-hub snapshots list' shows it once that is back."
+            "The git host did not answer at the start, so these files come from its mirror, as they were "
+            f"{age(saved_at, datetime.now(UTC))}; what was saved later is on the git host, and "
+            "'neuralinverse-hub snapshots list' shows it once that is back."
         )
 
     def _ask(self) -> None:

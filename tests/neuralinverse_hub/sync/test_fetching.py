@@ -210,13 +210,15 @@ def test_without_the_host_the_mirror_gives_what_it_has_and_says_how_old_it_is(fi
     host.stop()
     told = filled.restore()
     assert picture(filled.folder) == before
-    assert "does not answer" in told["note"] and "0 minutes ago" in told["note"]
+    assert "did not answer" in told["note"] and "0 minutes ago" in told["stale"]
 
     # Once the host is back, work goes on there, and what the mirror did not have can be gone back to.
     (filled.folder / "meanwhile.txt").write_text("meanwhile\n")
     host.start()
     filled.start()
     assert filled.on_host("meanwhile.txt") == b"meanwhile\n"
+    # The person can read it as long as the workspace lives, though all is well with the host again.
+    assert filled.status()["state"] == "protected" and "0 minutes ago" in filled.status()["error"]
     refs = git(host.repository(), "for-each-ref", "--format=%(refname)", "refs/ni").split()
     held = [git(host.repository(), "ls-tree", "--name-only", ref) for ref in refs]
     assert any("late.txt" in names for names in held)
@@ -240,7 +242,7 @@ def test_a_damaged_mirror_that_is_all_there_is_gives_the_newest_snapshot_that_is
     filled.lose()
     host.stop()
     told = filled.restore()
-    assert "does not answer" in told["note"] and "damaged" in told["note"], told
+    assert "did not answer" in told["note"] and "damaged" in told["note"], told
     assert picture(filled.folder) == before
 
 
