@@ -55,6 +55,15 @@ exec({more!r})
 """
 
 
+EVERYWHERE = """
+# A hub hands next to nothing of its own environment on.
+for each in c.JupyterHub.services:
+    if "command" in each:
+        each["environment"] = {{**each.get("environment", {{}}), **{variables!r}}}
+c.LocalWorkspaceSpawner.environment = {{**c.LocalWorkspaceSpawner.environment, **{variables!r}}}
+"""
+
+
 @dataclass
 class GitHost:
     """The shared git host: the embedded one, run by itself."""
@@ -63,6 +72,7 @@ class GitHost:
     port: int
     catalogue: Path
     process: subprocess.Popen[bytes] | None = None
+    env: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -78,6 +88,7 @@ class GitHost:
             wire.ENV_REGIONS: str(self.catalogue),
             "JUPYTERHUB_SERVICE_PREFIX": "/",
             "JUPYTERHUB_SERVICE_URL": self.url,
+            **self.env,
         }
         with (self.place / "git.log").open("ab") as log:
             command = [sys.executable, "-m", "neuralinverse_hub.githost"]
@@ -371,12 +382,35 @@ class World:
         return person
 
 
+def wrong_clock(offset: str) -> dict[str, str]:
+    """The environment of a program whose clock is off by ``+3d`` or ``-2h``; how time passes stays as it is."""
+    import libfaketime
+
+    (library,) = Path(libfaketime.__file__).parent.rglob("libfaketime.so.1")
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": offset,
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
 @contextlib.contextmanager
-def world(place: Path, names: tuple[str, ...], installed: Any = None, **options: Any) -> Iterator[World]:
-    """Regions of these names, all of them up. ``options`` are fields of every `Region`."""
+def world(
+    place: Path,
+    names: tuple[str, ...],
+    installed: Any = None,
+    clocks: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Iterator[World]:
+    """Regions of these names, all of them up. ``options`` are fields of every `Region`.
+
+    ``clocks`` says how wrong some regions' clocks are, and that of ``git``, as ``+3d`` or ``-2h``.
+    """
+    wrong = {name: wrong_clock(offset) for name, offset in (clocks or {}).items()}
     catalogue = place / "regions.json"
     port = free_port()
-    git = GitHost(place, free_port(), catalogue)
+    git = GitHost(place, free_port(), catalogue, env=wrong.get("git", {}))
     addresses = {name: f"127.8.0.{number}" for number, name in enumerate(names, 1)}
     mirrors = options.pop("mirrors", False)
     rows = {}
@@ -402,6 +436,8 @@ def world(place: Path, names: tuple[str, ...], installed: Any = None, **options:
         regions = {}
         for name, address in addresses.items():
             region = Region(name, address, port, place / name, spaces[name], catalogue, installed=installed, **options)
+            if name in wrong:
+                region.env, region.more = wrong[name], region.more + EVERYWHERE.format(variables=wrong[name])
             region.place.mkdir(parents=True)
             # One secret for all: private files are sealed with it, and have to open everywhere.
             (region.place / "sync_secret").write_text(secret)
