@@ -68,7 +68,12 @@ def of(settings: NeuralInverseHub, environ: Mapping[str, str]) -> Regions | None
             f"{path} has several regions; say which this hub is: c.NeuralInverseHub.region or {wire.ENV_REGION}, "
             f"one of {', '.join(region.name for region in known.regions)}"
         )
-    here = known[name]
+    try:
+        here = known[name]
+    except BadCatalogue as error:
+        raise BadCatalogue(
+            f"{path}: {error}. This hub's region is what c.NeuralInverseHub.region says, or else {wire.ENV_REGION}"
+        ) from error
     if settings.git_host == "gitea" and known.mirrors_git(here):
         raise BadCatalogue(
             f"{path}: region {name!r} has its own hub's Git host as 'git_mirror', and that copies from another embedded one "

@@ -52,10 +52,13 @@ def _role() -> _Role:
         return _Role(Identity({"": _need("JUPYTERHUB_API_URL", "the address of the hub's API")}))
     try:
         known = catalogue.read(Path(path))
-        name = os.environ.get(wire.ENV_REGION)
-        here = known[name] if name else None
     except BadCatalogue as error:
         raise GitHostError(str(error)) from error
+    name = os.environ.get(wire.ENV_REGION)
+    try:
+        here = known[name] if name else None
+    except BadCatalogue as error:
+        raise GitHostError(f"{wire.ENV_REGION}: {error} ({path})") from error
     if here is not None and known.mirrors_git(here):
         # Believed are the hubs whose workspaces are sent here, and the own one without a way round the internet.
         hubs = {region.name: region.api for region in known.regions if region.git_mirror == here.git_host}

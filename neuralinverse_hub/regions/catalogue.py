@@ -145,14 +145,20 @@ def parse(data: Any) -> Catalogue:
     )
     _distinct((region.hub, region.name, "hub") for region in regions)
     _distinct((region.place.casefold(), region.name, "place") for region in regions)
-    return Catalogue(regions, checked_url(str(top["git"]), "'git'"))
+    found = Catalogue(regions, checked_url(str(top["git"]), "'git'"))
+    _check_mirrors(found)
+    return found
 
 
 def checked_url(url: str, where: str) -> str:
-    """``url`` without its last slash. Raises `BadCatalogue` for one that is no HTTPS address; loopback may be HTTP."""
+    """``url`` as it is compared with others: without its last slash and the usual port, its host in lower case.
+
+    Raises `BadCatalogue` for one that is no HTTPS address; loopback may be HTTP.
+    """
+    port = None
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         host = None
     if host is None or parts.scheme not in ("http", "https"):
@@ -163,7 +169,9 @@ def checked_url(url: str, where: str) -> str:
         raise BadCatalogue(
             f"{where} is {url!r}: over plain HTTP everybody on the way could read logins and tokens; use https://"
         )
-    return url.rstrip("/")
+    name = f"[{host}]" if ":" in host else host
+    usual = port is None or port == {"http": 80, "https": 443}[parts.scheme]
+    return parts._replace(netloc=name if usual else f"{name}:{port}").geturl().rstrip("/")
 
 
 def _region(name: str, row: Mapping[str, Any], domain: str) -> Region:
@@ -193,6 +201,25 @@ def _region(name: str, row: Mapping[str, Any], domain: str) -> Region:
         residency=residency,
         keep_inside=keep_inside,
     )
+
+
+def _check_mirrors(found: Catalogue) -> None:
+    hubs = {region.hub: region for region in found.regions}
+    hosts = {region.git_host: region for region in found.regions}
+    for where, address in [
+        ("'git'", found.git),
+        *((f"region {r.name!r}: 'git_mirror'", r.git_mirror) for r in found.regions),
+    ]:
+        if address in hubs:
+            raise BadCatalogue(
+                f"{where} is {address!r}, the address of a hub; its Git host is {hubs[address].git_host!r}"
+            )
+        owner = hosts.get(address or "")
+        if owner is not None and not (found.serves_git(owner) or found.mirrors_git(owner)):
+            raise BadCatalogue(
+                f"{where} is {address!r}, but the hub of region {owner.name!r} runs no Git host; give that region the same "
+                "'git_mirror', and it runs one"
+            )
 
 
 def _is_loopback(host: str) -> bool:
