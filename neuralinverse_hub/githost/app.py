@@ -145,10 +145,12 @@ class GitHandler(web.RequestHandler):
         said = await self._backend.finish()
         if self.request.path.endswith("/git-receive-pack"):
             self._repositories.pushed(self._repository)
-        if self._follower is not None and self._backend.failed:
-            self._follower.doubt(*self._place)
         if said:
             _log.warning("git said: %s", said[-500:])
+
+    def on_finish(self) -> None:
+        if self._follower is not None and self._backend is not None and self._backend.failed:
+            self._follower.doubt(*self._place)
 
     def on_connection_close(self) -> None:
         if self._backend is not None:

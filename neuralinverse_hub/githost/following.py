@@ -114,6 +114,8 @@ class Follower:
         self._fresh_s = fresh_s
         self._clock = clock
         self._turns = asyncio.Semaphore(at_a_time)
+        # Reading all of a large repository takes long, and takes nobody's turn.
+        self._checks = asyncio.Semaphore(1)
         self._bringing: dict[Path, asyncio.Task[None]] = {}
         self._brought: dict[Path, float] = {}
         self._away = False
@@ -242,7 +244,9 @@ class Follower:
         if path not in self._bringing:
             _log.info("nobody asked for %s of %s for long; its copy is removed", copy.name, copy.person)
             self._brought.pop(path, None)
-            await asyncio.to_thread(shutil.rmtree, path, True)
+            discarded = path.with_name(f"{_DISCARDED}{path.name}")
+            path.rename(discarded)
+            await asyncio.to_thread(shutil.rmtree, discarded, True)
 
     def _sweep(self) -> None:
         """Remove for good what the primary has not had for long."""
@@ -272,8 +276,8 @@ class Follower:
             _log.error("a copy could not be made", exc_info=error)
 
     async def _update(self, person: str, name: str, path: Path, check: bool) -> None:
+        usable = _is_there(path) and (not check or await self._is_sound(path))
         async with self._turns:
-            usable = _is_there(path) and (not check or await self._is_sound(path))
             there = await self._ask(person, name, path)
             match way(await refs_in(path) if usable else None, there):
                 case "build":
@@ -310,7 +314,8 @@ class Follower:
     async def _is_sound(self, path: Path) -> bool:
         """Whether everything in the copy is as it should be; reads all of it."""
         try:
-            await git.run("fsck", "--no-dangling", "--no-progress", git_dir=path, nice=True, within_s=3600)
+            async with self._checks:
+                await git.run("fsck", "--no-dangling", "--no-progress", git_dir=path, nice=True, within_s=3600)
         except GitHostError as error:
             _log.warning("the copy %s is damaged and made anew: %s", path, error)
             return False
