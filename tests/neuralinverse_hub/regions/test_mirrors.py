@@ -94,6 +94,7 @@ def served(region: Region, person: str) -> int:
     return region.log.read_text().count(f"200 POST /services/git/{person}/workspaces.git/git-upload-pack")
 
 
+@pytest.mark.hub
 def test_a_restore_comes_from_the_mirror_of_its_region(mirrored: World) -> None:
     europe = mirrored["europe"]
     ada = mirrored.person("ada-near", "europe")
@@ -113,6 +114,7 @@ def test_a_restore_comes_from_the_mirror_of_its_region(mirrored: World) -> None:
     assert europe.status("ada-near")["error"] is None
 
 
+@pytest.mark.hub
 def test_without_the_git_host_a_restore_says_how_old_it_is_and_nothing_newer_is_overwritten(mirrored: World) -> None:
     europe = mirrored["europe"]
     ada = mirrored.person("ada-behind", "europe")
@@ -182,6 +184,7 @@ def test_a_corrupt_mirror_costs_a_restore_nothing_and_heals(mirrored: World, kin
     eventually("the mirror being whole again", healed, 60)
 
 
+@pytest.mark.hub
 def test_a_workspace_can_read_its_own_persons_work_at_the_mirror_and_do_nothing_else(mirrored: World) -> None:
     europe, us = mirrored["europe"], mirrored["us"]
     bob = mirrored.person("bob-victim", "europe")
