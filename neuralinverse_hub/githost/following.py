@@ -16,77 +16,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
-from urllib.parse import unquote
+from typing import Final
 
 from . import git
+from .copies import ASKED, CHECKED, KEEP_S, Copy, care, copies, is_there, mark, way, when
 from .errors import GitHostError, NoSuchRepository, PrimaryAway
 from .primary import Primary, refs_in
 from .repositories import MAKING, Repositories
 
-__all__ = ["SETTINGS", "Care", "Copy", "Follower", "care", "copies", "way"]
+__all__ = ["SETTINGS", "Follower"]
 
 SETTINGS: Final = {"http.receivepack": "false"}
 """Git's settings of a copy: the host refuses pushes, and so does git itself."""
 
-LATELY_S: Final = 3 * 86400.0
-"""For so long after somebody asked for a repository its copy is kept fresh."""
-KEEP_S: Final = 30 * 86400.0
-"""A copy that nobody asked for in so long is removed."""
-CHECK_S: Final = 86400.0
-"""How often everything in a copy is read and compared with what it should be."""
-
 _log = logging.getLogger(__name__)
-_ASKED: Final = "ni-asked"
-_CHECKED: Final = "ni-checked"
 _GONE: Final = ".gone-"
 _DISCARDED: Final = ".discarded-"
-
-Care = Literal["forget", "check", "refresh", "leave"]
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """One repository that is here. Ages are in seconds; infinite when it never happened."""
-
-    person: str
-    name: str
-    asked_age_s: float
-    checked_age_s: float
-
-
-def care(copy: Copy) -> Care:
-    """What a round in the background does with the copy."""
-    if copy.asked_age_s > KEEP_S:
-        return "forget"
-    if copy.asked_age_s > LATELY_S:
-        return "leave"
-    return "check" if copy.checked_age_s > CHECK_S else "refresh"
-
-
-def way(here: Mapping[str, str] | None, there: Mapping[str, str]) -> Literal["nothing", "fetch", "build"]:
-    """How a copy with the refs ``here`` (None: there is none that can be read) comes to have those of the primary."""
-    if here is None:
-        return "build"
-    return "nothing" if here == there else "fetch"
-
-
-def copies(root: Path, now: float) -> Iterator[Copy]:
-    """Every copy below ``root``; ``now`` is Unix time in seconds."""
-    for home in sorted(root.iterdir()):
-        if home.name.startswith(".") or not home.is_dir():
-            continue
-        for path in sorted(home.glob("*.git")):
-            if not path.name.startswith("."):
-                ages = (now - _when(path / _ASKED), now - _when(path / _CHECKED))
-                yield Copy(unquote(home.name), path.name.removesuffix(".git"), *ages)
 
 
 class Follower:
@@ -143,13 +93,13 @@ class Follower:
                 trouble = error
         if isinstance(trouble, NoSuchRepository):
             raise trouble
-        if not _is_there(path):
+        if not is_there(path):
             raise PrimaryAway(
                 f"There is no copy of this repository here yet: {trouble or 'it is being made'}. "
                 f"The primary is {self.primary.address(person, name)}."
             )
         with contextlib.suppress(OSError):
-            _mark(path / _ASKED, self._clock())
+            mark(path / ASKED, self._clock())
         return path
 
     def held(self, person: str, name: str) -> Path:
@@ -159,7 +109,7 @@ class Follower:
             NoSuchRepository: there is none.
         """
         path = self._repositories.path(person, name)
-        if not _is_there(path):
+        if not is_there(path):
             raise NoSuchRepository(f"There is no copy of this repository here; ask {self.primary.url}.")
         return path
 
@@ -251,7 +201,7 @@ class Follower:
     def _sweep(self) -> None:
         """Remove for good what the primary has not had for long."""
         for left in self._repositories.root.glob(f"[!.]*/{_GONE}*"):
-            if self._clock() - _when(left) > KEEP_S:
+            if self._clock() - when(left) > KEEP_S:
                 shutil.rmtree(left, ignore_errors=True)
 
     # -- copying ---------------------------------------------------------------------------------------------------
@@ -276,7 +226,7 @@ class Follower:
             _log.error("a copy could not be made", exc_info=error)
 
     async def _update(self, person: str, name: str, path: Path, check: bool) -> None:
-        usable = _is_there(path) and (not check or await self._is_sound(path))
+        usable = is_there(path) and (not check or await self._is_sound(path))
         async with self._turns:
             there = await self._ask(person, name, path)
             match way(await refs_in(path) if usable else None, there):
@@ -302,7 +252,7 @@ class Follower:
             self._away, self._away_until = True, time.monotonic() + self._fresh_s
             raise
         except NoSuchRepository:
-            if _is_there(path):
+            if is_there(path):
                 _log.warning("the primary has no %s of %s any more; its copy is put aside", name, person)
                 self._put_aside(path)
             raise
@@ -319,7 +269,7 @@ class Follower:
         except GitHostError as error:
             _log.warning("the copy %s is damaged and made anew: %s", path, error)
             return False
-        _mark(path / _CHECKED, self._clock())
+        mark(path / CHECKED, self._clock())
         return True
 
     async def _build(self, person: str, name: str, path: Path) -> None:
@@ -331,8 +281,8 @@ class Follower:
     def _put_in_place(self, aside: Path, path: Path) -> Path:
         """Let what was made ``aside`` be the copy; where the one that it replaces is now, if there was one."""
         # Every object was checked on its way in.
-        _mark(aside / _CHECKED, self._clock())
-        _mark(aside / _ASKED, _when(path / _ASKED) or self._clock())
+        mark(aside / CHECKED, self._clock())
+        mark(aside / ASKED, when(path / ASKED) or self._clock())
         discarded = path.with_name(f"{_DISCARDED}{aside.name.removeprefix(MAKING)}")
         with contextlib.suppress(FileNotFoundError):
             path.rename(discarded)
@@ -343,22 +293,4 @@ class Follower:
         # Not removed at once: a primary that came up without its disk says so of everybody's.
         gone = path.with_name(f"{_GONE}{path.name}-{int(self._clock())}")
         path.rename(gone)
-        _mark(gone, self._clock())
-
-
-def _is_there(path: Path) -> bool:
-    return (path / "HEAD").is_file()
-
-
-def _mark(file: Path, at: float) -> None:
-    """Let ``file`` be of the time ``at``, and exist."""
-    if not file.exists():
-        file.touch()
-    os.utime(file, (at, at))
-
-
-def _when(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except OSError:
-        return 0.0
+        mark(gone, self._clock())

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.githost.copies import CHECK_S, KEEP_S, LATELY_S, Copy, care, copies, way
 from neuralinverse_hub.githost.errors import NoSuchRepository, PrimaryAway
-from neuralinverse_hub.githost.following import (
-    CHECK_S,
-    KEEP_S,
-    LATELY_S,
-    SETTINGS,
-    Copy,
-    Follower,
-    care,
-    copies,
-    way,
-)
+from neuralinverse_hub.githost.following import SETTINGS, Follower
 from neuralinverse_hub.githost.primary import Primary, refs_in
 from neuralinverse_hub.githost.repositories import Repositories
 from tests.neuralinverse_hub.regions.rig import GitHost
@@ -143,7 +137,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     catalogue = place / "regions.json"
     (place / "primary").mkdir()
     (place / "mirror").mkdir()
-    primary = GitHost(place / "primary", free_port(), catalogue)
+    primary = GitHost(place / "primary", free_port(), catalogue, env={wire.ENV_REGION: "us"})
     rows: dict[str, dict[str, str]] = {}
     for region, hub in hubs.items():
         rows[region] = {"hub": hub.url.removesuffix("/hub/api")}
@@ -243,6 +237,20 @@ def test_every_route_of_the_mirror_is_for_reading_ones_own_only(
     assert not (two.primary.root / "ada" / "nothing.git").exists()
 
 
+def test_health_needs_no_token_and_tells_nothing_else(two: Two) -> None:
+    assert ask(two.mirror, "/health") == (200, '{"status": "ok"}')
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+def test_there_are_no_other_ways_to_ask_a_mirror(two: Two, method: str) -> None:
+    for path in (
+        f"/ada/workspaces.git{REFS}",
+        "/ada/workspaces.git/git-upload-pack",
+        "/ada/workspaces.git/git-receive-pack",
+    ):
+        assert ask(two.mirror, path, "europe", "europe-ada", method)[0] == 405
+
+
 def test_a_push_to_the_mirror_is_told_where_to_push(two: Two, tmp_path: Path) -> None:
     two.push(tmp_path, "one", owner="eve")
     assert two.mirrored("eve")
@@ -284,8 +292,6 @@ def test_the_service_of_a_region_without_a_mirror_reads_nothing(two: Two) -> Non
 
 
 def test_the_mirrors_own_token_is_in_no_argument_no_log_and_no_file(two: Two, tmp_path: Path) -> None:
-    import psutil
-
     seen: list[str] = []
     two.push(tmp_path, "x" * 3_000_000, owner="fay")
 
@@ -294,8 +300,6 @@ def test_the_mirrors_own_token_is_in_no_argument_no_log_and_no_file(two: Two, tm
             for process in psutil.Process(two.mirror.process.pid).children(recursive=True):  # type: ignore[union-attr]
                 with contextlib.suppress(psutil.Error):
                     seen.append(" ".join(process.cmdline()))
-
-    import threading
 
     stop = threading.Event()
     watcher = threading.Thread(target=lambda: [watch() for _ in iter(stop.is_set, True)])
@@ -306,8 +310,6 @@ def test_the_mirrors_own_token_is_in_no_argument_no_log_and_no_file(two: Two, tm
         stop.set()
         watcher.join()
     assert any("remote-http" in line or "fetch" in line for line in seen), seen
-    import base64
-
     secrets = (MIRROR, base64.b64encode(f"europe:{MIRROR}".encode()).decode())
     files = [path.read_bytes() for path in two.mirror.place.rglob("*") if path.is_file()]
     assert files
@@ -415,6 +417,7 @@ def test_a_damaged_copy_is_made_anew_from_the_primary(two: Two, tmp_path: Path, 
         (KEEP_S + 1, 60, "forget"),
         # A clock that went back makes things younger than now, and not old.
         (-3600, -3600, "refresh"),
+        (60, -CHECK_S - 1, "check"),
     ],
 )
 def test_what_is_done_with_a_copy_follows_from_who_asked_when(asked_s: float, checked_s: float, what: str) -> None:
@@ -480,6 +483,27 @@ async def test_many_who_ask_at_once_cost_the_primary_one_fetch(two: Two, tmp_pat
         assert len(set(paths)) == 1
         # One fetch is two requests of Git's protocol: what there is, and the objects.
         assert await asyncio.to_thread(fetches, two, "ada") - before == 2
+
+
+async def test_few_are_copied_at_a_time(two: Two, tmp_path: Path) -> None:
+    people = ("bob", "cy", "dora", "eve", "fay", "gus")
+    for person in people:
+        await asyncio.to_thread(two.push, tmp_path, person, owner=person)
+    seen = []
+
+    def watch() -> int:
+        found = 0
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):
+                found += child.cmdline()[:2] == ["git", "fetch"]
+        return found
+
+    async with following(two, tmp_path / "copies", patience_s=30, at_a_time=2) as follower:
+        asked = asyncio.gather(*(follower.open(person, "workspaces") for person in people))
+        while not asked.done():
+            seen.append(await asyncio.to_thread(watch))
+        assert len(await asked) == len(people)
+    assert 1 <= max(seen) <= 2
 
 
 async def test_nobody_waits_longer_than_told_and_the_copy_is_made_all_the_same(two: Two, tmp_path: Path) -> None:

@@ -273,3 +273,16 @@ def test_a_mirror_that_is_slow_to_say_what_it_has_holds_up_no_restore(filled, ho
 def test_the_age_of_what_a_mirror_gave_is_said_for_people(minutes, said):
     now = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
     assert age(now - timedelta(minutes=minutes), now) == said
+
+
+def test_a_host_that_takes_connections_and_says_nothing_is_waited_for_once(filled, mirror, host):
+    replicate(host, mirror)
+    before = picture(filled.folder)
+    filled.lose()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        filled.extra_env[wire.ENV_GIT_REMOTE] = f"http://127.0.0.1:{silent.getsockname()[1]}/ada/workspaces.git"
+        began = time.monotonic()
+        told = filled.restore()
+        assert time.monotonic() - began < 40
+    assert "did not answer" in told["stale"]
+    assert picture(filled.folder) == before
