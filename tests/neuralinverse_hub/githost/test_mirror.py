@@ -623,21 +623,21 @@ def test_what_a_primary_kept_before_it_became_a_mirror_is_left_alone(two: Two, t
 
 
 async def test_a_mirror_takes_a_lost_primarys_place_as_the_documentation_says(two: Two, tmp_path: Path) -> None:
-    head = await asyncio.to_thread(two.push, tmp_path, "one", "refs/ni/default/8/snap", "ada")
+    head = await asyncio.to_thread(two.push, tmp_path, "one", "refs/ni/default/8/snap", "dora")
     successor = GitHost(tmp_path / "new", free_port(), two.primary.catalogue)
     async with following(two, successor.root / ".copies") as follower:
-        await follower.open("ada", "workspaces")
+        await follower.open("dora", "workspaces")
     page = (Path(__file__).parents[3] / "docs" / "githost.md").read_text()
     steps = page.partition("cp -a .copies")[1] + page.partition("cp -a .copies")[2].partition("```")[0]
     done = await asyncio.create_subprocess_exec("sh", "-ec", steps, cwd=successor.root)
     assert await done.wait() == 0
     await asyncio.to_thread(successor.start)
     try:
-        assert successor.refs("ada")["refs/ni/default/8/snap"] == head
-        work, url = tmp_path / "pushing", two.address(successor)
+        assert successor.refs("dora")["refs/ni/default/8/snap"] == head
+        work, url = tmp_path / "pushing", two.address(successor, "dora", token="europe-dora")
         await asyncio.to_thread(git, work, "push", "-q", url, "HEAD:refs/ni/default/9/snap")
         await asyncio.to_thread(git, work, "push", "-q", url, "HEAD:refs/ni/default/7/snap", check=False)
-        assert "refs/ni/default/9/snap" in successor.refs("ada")
-        assert "refs/ni/default/7/snap" not in successor.refs("ada")
+        assert "refs/ni/default/9/snap" in successor.refs("dora")
+        assert "refs/ni/default/7/snap" not in successor.refs("dora")
     finally:
         await asyncio.to_thread(successor.stop)

@@ -73,14 +73,16 @@ class GitHost:
     catalogue: Path
     process: subprocess.Popen[bytes] | None = None
     env: dict[str, str] = field(default_factory=dict)
+    at: str = ""
+    """URL where a region's hub runs it; empty: it runs by itself."""
 
     @property
     def url(self) -> str:
-        return f"http://{GIT_ADDRESS}:{self.port}"
+        return self.at or f"http://{GIT_ADDRESS}:{self.port}"
 
     @property
     def root(self) -> Path:
-        return self.place / "repositories"
+        return self.place / ("git" if self.at else "repositories")
 
     def start(self) -> None:
         env = dict(os.environ) | {
@@ -174,7 +176,7 @@ class Region:
             code_server_entry=str(self.installed.code_server_entry) if self.installed else "/nonexistent/entry.js",
             proxy_command=list(self.installed.proxy_command) if self.installed else proxy_command(),
             workspaces_dir=str(self.place / "workspaces"),
-            git_root=str(self.place / "mirror"),
+            git_root=str(self.place / "git"),
         ).write(self.place / "handover.json")
         config = self.place / "jupyterhub_config.py"
         config.write_text(
@@ -401,9 +403,11 @@ def world(
     names: tuple[str, ...],
     installed: Any = None,
     clocks: Mapping[str, str] | None = None,
+    git_at: str = "",
     **options: Any,
 ) -> Iterator[World]:
-    """Regions of these names, all of them up. ``options`` are fields of every `Region`.
+    """Regions of these names, all of them up. ``options`` are fields of every `Region`; ``git_at`` is the one whose hub runs
+    the git host.
 
     ``clocks`` says how wrong some regions' clocks are, and that of ``git``, as ``+3d`` or ``-2h``.
     """
@@ -416,20 +420,24 @@ def world(
     rows = {}
     for name, address in addresses.items():
         hub = f"http://{address}:{port}"
-        rows[name] = {"hub": hub} | ({"git_mirror": f"{hub}/services/git"} if mirrors else {})
+        rows[name] = {"hub": hub} | ({"git_mirror": f"{hub}/services/git"} if mirrors and name != git_at else {})
+    if git_at:
+        git = GitHost(place / git_at, 0, catalogue, at=f"{rows[git_at]['hub']}/services/git")
     catalogue.write_text(json.dumps({"git": git.url, "regions": rows}))
     secret = os.urandom(16).hex()
     with contextlib.ExitStack() as stack:
         wires = Wires()
         stack.callback(wires.close)
         spaces = {name: stack.enter_context(Namespace.made(name)) for name in names}
-        git.start()
+        if not git_at:
+            git.start()
         stack.callback(git.stop)
         here = Namespace()
         for name, address in addresses.items():
             # From us, where the browser and the git host are, into the region; and from it to the git host and others.
             wires.connect((name, "world"), (here, address, port), (spaces[name], address, port))
-            wires.connect((name, "git"), (spaces[name], GIT_ADDRESS, git.port), (here, GIT_ADDRESS, git.port))
+            if not git_at:
+                wires.connect((name, "git"), (spaces[name], GIT_ADDRESS, git.port), (here, GIT_ADDRESS, git.port))
             for other, far in addresses.items():
                 if other != name:
                     wires.connect((name, other), (spaces[name], far, port), (spaces[other], far, port))

@@ -33,7 +33,7 @@ def work(region: Region, person: str) -> dict[str, bytes]:
 
 def copy_at(region: Region, person: str) -> Path:
     """The mirror's copy of the person's repository."""
-    return region.place / "mirror" / ".copies" / person / f"{wire.WORKSPACE_REPOSITORY}.git"
+    return region.place / "git" / ".copies" / person / f"{wire.WORKSPACE_REPOSITORY}.git"
 
 
 def git(repository: Path, *arguments: str, check: bool = True) -> str:
@@ -224,7 +224,37 @@ def test_a_workspace_can_read_its_own_persons_work_at_the_mirror_and_do_nothing_
         assert ENV_ROOT in env, f"process {pid} has it: {sorted(env)}"
     for pid in europe.namespace.pids():
         assert token.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
-    for folder in (europe.home("ada-curious"), europe.home("bob-victim"), europe.place / "mirror"):
+    for folder in (europe.home("ada-curious"), europe.home("bob-victim"), europe.place / "git"):
         for path in folder.rglob("*"):
             assert not path.is_file() or token.encode() not in path.read_bytes(), path
     assert token not in europe.log.read_text()
+
+
+def test_the_loss_of_the_region_that_has_the_git_host_stops_nobody_near_a_mirror(
+    networks: None, tmp_path: Path
+) -> None:
+    with world(tmp_path, ("us", "europe"), mirrors=True, git_at="us") as two:
+        us, europe = two["us"], two["europe"]
+        ada = two.person("ada-far", "us", "europe")
+        ada.start(europe)
+        told = of_workspace(europe, "ada-far")
+        assert told[wire.ENV_GIT_REMOTE] == f"{us.url}/services/git/ada-far/workspaces.git"
+        assert told[wire.ENV_GIT_MIRROR] == f"{europe.url}/services/git/ada-far/workspaces.git"
+        bob = two.person("bob-there", "us")
+        bob.start(us)
+        assert wire.ENV_GIT_MIRROR not in of_workspace(us, "bob-there")
+        ada.await_saved(europe, ada.write(europe, "thesis.txt", "saved on the other side"))
+        eventually("the mirror having it", lambda: ask_mirror(europe, ada), 90)
+        ada.stop(europe)
+        us.kill()
+        try:
+            lose_files(europe, "ada-far")
+            ada.start(europe, wait=False)
+            eventually("the files being back", lambda: europe.ready("ada-far") > 0, 90)
+            assert work(europe, "ada-far") == {"thesis.txt": b"saved on the other side"}
+            ada.write(europe, "more.txt", "written without the other side")
+        finally:
+            us.start()
+        ada.await_protected(europe)
+        names = git(primary(ada), "ls-tree", "-r", "--name-only", newest(primary(ada))).split()
+        assert {"thesis.txt", "more.txt"} <= set(names)
