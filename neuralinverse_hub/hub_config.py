@@ -56,8 +56,8 @@ def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
     regions = hub_regions.of(settings, environ)
     place = regions.environment if regions else {}
     ours = [_gateway({**environ, **place}, marker)]
-    if settings.git_host == "embedded" and (regions is None or regions.serves_git):
-        ours.append(_git_host(settings, {**marker, **place}))
+    if settings.git_host == "embedded" and (regions is None or regions.runs_git):
+        ours.append(_git_host(settings, {**_network(environ), **marker, **place}))
     folder = handover.data_dir if handover else str(Path.cwd())
     economics = _economics(settings, {**environ, **place}, folder, marker)
     services = _completed(c.JupyterHub.get("services", []), [*ours, economics])
@@ -68,12 +68,13 @@ def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
         services[wire.GIT_SERVICE] = hub_economics.measuring(services[wire.GIT_SERVICE], ledger)
     c.JupyterHub.services = list(services.values())
     addresses = {each["name"]: _address(services[each["name"]], hub_url, base_url) for each in ours}
+    mirror = regions.mirror(addresses.get(wire.GIT_SERVICE, "")) if regions else ""
     if regions and settings.git_host == "embedded":
         addresses[wire.GIT_SERVICE] = regions.catalogue.git
     _grant(c, list(addresses))
     # One machine has no sizes to choose from; its hours count as those of the size that the price list begins with.
     hub_economics.join(c, {**environ, **place}, ledger, folder, "medium" if handover else "")
-    _workspaces(c, settings, addresses, environ.get(ENV_SYNC_SECRET, ""), marker)
+    _workspaces(c, settings, addresses, mirror, environ.get(ENV_SYNC_SECRET, ""), marker)
     if regions:
         hub_regions.join(c, settings, regions, hub_url, addresses)
     hub_gitea.join(c, settings, environ)
@@ -252,7 +253,12 @@ def _grant(c: Config, services: list[str]) -> None:
 
 
 def _workspaces(
-    c: Config, settings: NeuralInverseHub, addresses: Mapping[str, str], secret: str, marker: Mapping[str, str]
+    c: Config,
+    settings: NeuralInverseHub,
+    addresses: Mapping[str, str],
+    mirror: str,
+    secret: str,
+    marker: Mapping[str, str],
 ) -> None:
     kept = settings.git_host != "none"
     secret_file = str(_secret(Path(settings.sync_secret_file).absolute(), secret)) if kept else ""
@@ -262,6 +268,8 @@ def _workspaces(
             spawner.sync_secret_file = secret_file
         if wire.GIT_SERVICE in addresses:
             spawner.git_url = addresses[wire.GIT_SERVICE]
+        if kept and mirror:
+            spawner.git_mirror = mirror
     local = c.LocalWorkspaceSpawner
     local.environment = {**local.get("environment", {}), **marker}
     # A first start on a busy laptop imports JupyterLab from a cold disk.

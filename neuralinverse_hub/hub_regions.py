@@ -38,12 +38,22 @@ class Regions:
         return {wire.ENV_REGIONS: self.path, wire.ENV_REGION: self.here.name}
 
     @property
-    def serves_git(self) -> bool:
-        """Whether this hub runs the embedded git host that all regions share.
+    def runs_git(self) -> bool:
+        """Whether this hub runs the embedded git host: the one that all regions share, or a mirror of it.
 
-        Not a mirror of it: a second host that takes pushes would be a second truth.
+        Which one, its process finds out from the same catalogue; a mirror takes no pushes, so there is one truth.
         """
-        return f"{self.here.hub}/services/{wire.GIT_SERVICE}" == self.catalogue.git
+        return self.catalogue.serves_git(self.here) or self.catalogue.mirrors_git(self.here)
+
+    def mirror(self, own_git: str) -> str:
+        """Address of the mirror that this region's workspaces restore from; empty when there is none.
+
+        ``own_git`` is where they reach the git host that this hub runs.
+        """
+        if self.catalogue.mirrors_git(self.here):
+            return own_git
+        mirror = self.here.git_mirror or ""
+        return "" if mirror == self.catalogue.git else mirror
 
 
 def of(settings: NeuralInverseHub, environ: Mapping[str, str]) -> Regions | None:
@@ -58,7 +68,18 @@ def of(settings: NeuralInverseHub, environ: Mapping[str, str]) -> Regions | None
             f"{path} has several regions; say which this hub is: c.NeuralInverseHub.region or {wire.ENV_REGION}, "
             f"one of {', '.join(region.name for region in known.regions)}"
         )
-    return Regions(known, known[name], str(Path(path).absolute()))
+    try:
+        here = known[name]
+    except BadCatalogue as error:
+        raise BadCatalogue(
+            f"{path}: {error}. This hub's region is what c.NeuralInverseHub.region says, or else {wire.ENV_REGION}"
+        ) from error
+    if settings.git_host == "gitea" and known.mirrors_git(here):
+        raise BadCatalogue(
+            f"{path}: region {name!r} has its own hub's Git host as 'git_mirror', and that copies from another embedded one "
+            "only, not from Gitea; name another mirror, or none"
+        )
+    return Regions(known, here, str(Path(path).absolute()))
 
 
 def join(c: Config, settings: NeuralInverseHub, regions: Regions, hub_url: str, addresses: Mapping[str, str]) -> None:
@@ -77,7 +98,10 @@ def join(c: Config, settings: NeuralInverseHub, regions: Regions, hub_url: str, 
     hub = c.JupyterHub
     secret = secrets.token_hex(32)
     hub.services = [*hub.services, {"name": wire.REGIONS_SERVICE, "api_token": secret, "display": False}]
-    role = {"name": wire.REGIONS_SERVICE, "services": [wire.REGIONS_SERVICE]}
+    role: dict[str, Any] = {"name": wire.REGIONS_SERVICE, "services": [wire.REGIONS_SERVICE]}
+    if regions.catalogue.mirrors_git(here):
+        # The mirror reads from the primary with its own token.
+        role["services"].append(wire.GIT_SERVICE)
     hub.load_roles = [*hub.load_roles, {**role, "scopes": [wire.service_scope(wire.GIT_SERVICE)]}]
     residence = Residence(regions.catalogue, here.name, GitRefs(git, here.name, secret))
     health = Health(
@@ -91,7 +115,7 @@ def join(c: Config, settings: NeuralInverseHub, regions: Regions, hub_url: str, 
     hub.template_paths = [*hub.get("template_paths", []), str(files("neuralinverse_hub.regions") / "templates")]
     hub.default_url = hub.get("default_url", enter_url)
     hub.public_url = f"{here.hub}/"
-    for spawner in (c.LocalWorkspaceSpawner, c.NeuralInverseSpawner):
+    for spawner in (c.LocalWorkspaceSpawner, c.NeuralInverseDockerSpawner, c.NeuralInverseSpawner):
         spawner.generation_source = residence.generation
         spawner.is_superseded = residence.superseded
         if settings.git_host == "embedded":

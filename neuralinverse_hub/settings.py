@@ -40,7 +40,10 @@ class NeuralInverseHub(Configurable):
 
     git_root = Unicode(
         "git",
-        help="Folder of the embedded Git host's repositories; a relative path starts at the hub's working folder.",
+        help="""
+        Folder of the embedded Git host's repositories; a relative path starts at the hub's working folder. A mirror keeps
+        its copies in ``.copies`` there.
+        """,
     ).tag(config=True)
 
     git_url = Unicode(

@@ -286,7 +286,8 @@ class SyncStatus(TypedDict):
     """Changes saved here that the git host does not have yet; -1 while not counted."""
     not_protected: list[NotProtected]
     error: str | None
-    """One sentence for the person, with what happens next; None when all is well."""
+    """For the person, with what happens next; None when all is well. May be there in any state: files from a mirror say how
+    old they were for as long as the workspace lives."""
     updated_at: str
 
 

@@ -76,6 +76,14 @@ class WorkspaceMixin(HasTraits):
         "", help="Base URL of the Git host as a workspace reaches it. Empty: saved work is not kept in Git."
     ).tag(config=True)
 
+    git_mirror = Unicode(
+        "",
+        help="""
+        Base URL of a mirror of the Git host near this hub, as a workspace reaches it, which takes the same credentials:
+        restores fetch from there what it has. Empty: there is none.
+        """,
+    ).tag(config=True)
+
     git_accounts = AnyValue(
         None,
         allow_none=True,
@@ -235,6 +243,9 @@ class WorkspaceMixin(HasTraits):
         elif self.git_url:
             owner = quote(self.user.name, safe="")
             env[wire.ENV_GIT_REMOTE] = f"{self.git_url.rstrip('/')}/{owner}/{wire.WORKSPACE_REPOSITORY}.git"
+        if wire.ENV_GIT_REMOTE in env and self.git_mirror:
+            owner, repository = env[wire.ENV_GIT_REMOTE].rsplit("/", 2)[1:]
+            env[wire.ENV_GIT_MIRROR] = f"{self.git_mirror.rstrip('/')}/{owner}/{repository}"
         if wire.ENV_GIT_REMOTE in env and self.sync_secret_file:
             env[wire.ENV_SYNC_KEY] = person_key(Path(self.sync_secret_file).read_bytes(), self.user.name)
         if self.public_url:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,7 +22,9 @@ from neuralinverse_hub.regions.errors import BadCatalogue
 
 from .app import LARGEST_BODY, make_app
 from .errors import GitHostError
-from .identity import Identity
+from .following import SETTINGS, Follower
+from .identity import Caller, Identity
+from .primary import Primary
 from .repositories import Repositories
 from .volumes import Volumes
 
@@ -35,34 +38,65 @@ def _need(name: str, what: str) -> str:
     return value
 
 
-def _hubs() -> dict[str, str]:
-    """Which hubs know whose a token is: with a catalogue each region's, else the one that manages this service."""
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """What this host is: the only one, the primary of several regions, or the mirror of one."""
+
+    identity: Identity
+    follows: Primary | None = None
+
+
+def _role() -> _Role:
     path = os.environ.get(wire.ENV_REGIONS)
     if not path:
-        return {"": _need("JUPYTERHUB_API_URL", "the address of the hub's API")}
+        return _Role(Identity({"": _need("JUPYTERHUB_API_URL", "the address of the hub's API")}))
     try:
-        return {region.name: region.api for region in catalogue.read(Path(path)).regions}
+        known = catalogue.read(Path(path))
     except BadCatalogue as error:
         raise GitHostError(str(error)) from error
+    name = os.environ.get(wire.ENV_REGION)
+    try:
+        here = known[name] if name else None
+    except BadCatalogue as error:
+        raise GitHostError(f"{wire.ENV_REGION}: {error} ({path})") from error
+    if here is not None and known.mirrors_git(here):
+        # Believed are the hubs whose workspaces are sent here, and the own one without a way round the internet.
+        hubs = {region.name: region.api for region in known.regions if region.git_mirror == here.git_host}
+        hubs[here.name] = _need("JUPYTERHUB_API_URL", "the address of the hub's API")
+        token = _need(wire.ENV_TOKEN, "this service's own token, with which it reads from the primary")
+        return _Role(Identity(hubs), Primary(known.git, here.name, token))
+    services = {(region.name, wire.REGIONS_SERVICE): Caller(region.name, "hub") for region in known.regions}
+    for region in filter(known.mirrors_git, known.regions):
+        services[region.name, wire.GIT_SERVICE] = Caller(f"the mirror of {region.name}", "mirror")
+    return _Role(Identity({region.name: region.api for region in known.regions}, services))
 
 
 async def _serve() -> None:
     root = Path(_need(ENV_ROOT, "the folder that keeps the repositories"))
-    hubs = _hubs()
+    role = _role()
     address = urlsplit(_need("JUPYTERHUB_SERVICE_URL", "the address to listen on, as http://127.0.0.1:10202"))
     prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "/services/git/")
-    repositories = Repositories(root)
+    if role.follows is None:
+        repositories, follower = Repositories(root), None
+    else:
+        # Apart from what a primary keeps: copies become what the primary has, whatever they were.
+        repositories = Repositories(root / ".copies", SETTINGS)
+        follower = Follower(repositories, role.follows)
     repositories.prepare()
     host, port = address.hostname or "127.0.0.1", address.port or 80
     try:
         sockets = bind_sockets(port, host)
     except OSError as error:
         raise GitHostError(f"The git host cannot listen on {host}:{port}: {error.strerror}.") from error
-    server = HTTPServer(make_app(prefix, Identity(hubs), repositories), max_body_size=LARGEST_BODY)
+    server = HTTPServer(make_app(prefix, role.identity, repositories, follower), max_body_size=LARGEST_BODY)
     server.add_sockets(sockets)
     logging.info("git host: %s on http://%s:%s%s", root, host, sockets[0].getsockname()[1], prefix)
+    if follower is not None:
+        logging.info("a mirror of %s", follower.primary.url)
+        follower.start()
     volumes = None
-    if url := os.environ.get(wire.ENV_VOLUMES_URL):
+    # What a mirror holds is measured where it comes from.
+    if follower is None and (url := os.environ.get(wire.ENV_VOLUMES_URL)):
         client = LedgerClient(url, os.environ.get(wire.ENV_TOKEN, ""))
         volumes = Volumes(root, client.deliver, os.environ.get(wire.ENV_REGION, ""))
         volumes.open()
@@ -73,6 +107,8 @@ async def _serve() -> None:
     await stopped.wait()
     server.stop()
     await asyncio.wait_for(server.close_all_connections(), 5)
+    if follower is not None:
+        await follower.close()
     await repositories.close()
     if volumes is not None:
         await volumes.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -15,6 +16,7 @@ from tornado import iostream, web
 
 from .backend import Backend, http_backend
 from .errors import GitHostError, NoSuchRepository, NotAllowed, NotSignedIn
+from .following import Follower
 from .identity import Identity, sign_in_of
 from .repositories import Repositories
 
@@ -27,10 +29,18 @@ _log = logging.getLogger(__name__)
 _ADDRESS: Final = re.compile(r"([^/]+)/([^/]+?)(?:\.git)?/(info/refs|git-upload-pack|git-receive-pack)")
 
 
-def make_app(prefix: str, identity: Identity, repositories: Repositories) -> web.Application:
-    """The application to be served below ``prefix``, as ``/services/git/``."""
+def make_app(
+    prefix: str, identity: Identity, repositories: Repositories, follower: Follower | None = None
+) -> web.Application:
+    """The application to be served below ``prefix``, as ``/services/git/``; with a ``follower``, its copies, for reading."""
     prefix = "/" + prefix.strip("/") + "/" if prefix.strip("/") else "/"
-    shared = {"prefix": prefix, "identity": identity, "repositories": repositories, "program": http_backend()}
+    shared = {
+        "prefix": prefix,
+        "identity": identity,
+        "repositories": repositories,
+        "follower": follower,
+        "program": http_backend(),
+    }
     return web.Application(
         [
             (re.escape(prefix) + "health", HealthHandler),
@@ -60,11 +70,14 @@ class GitHandler(web.RequestHandler):
 
     SUPPORTED_METHODS = ("GET", "POST")
 
-    def initialize(self, prefix: str, identity: Identity, repositories: Repositories, program: str) -> None:
+    def initialize(
+        self, prefix: str, identity: Identity, repositories: Repositories, follower: Follower | None, program: str
+    ) -> None:
         self._prefix = prefix
         self._program = program
         self._identity = identity
         self._repositories = repositories
+        self._follower = follower
         self._backend: Backend | None = None
 
     async def prepare(self) -> None:
@@ -77,11 +90,15 @@ class GitHandler(web.RequestHandler):
                 f"There is nothing at {self.request.path}; repositories are at {self._prefix}{caller.name}/<name>.git."
             )
         owner, name, action = unquote(match[1]), unquote(match[2]), match[3]
-        if not caller.reaches(owner):
-            raise NotAllowed(f"This token belongs to {caller.name}; it does not reach the repositories of {owner}.")
+        # What is asked first, before a push, names the push in its query.
+        writes = "git-receive-pack" in f"{action} {unquote(self.request.query)}"
+        if not caller.reaches(owner, writes=writes):
+            how = "only reads" if caller.reaches(owner, writes=False) else "does not reach"
+            raise NotAllowed(f"This token belongs to {caller.name}; it {how} the repositories of {owner}.")
         if (self.request.method == "GET") != (action == "info/refs"):
             raise NoSuchRepository(f"{self.request.method} is not how {action} is used.")
-        repository = await self._repositories.open(owner, name)
+        self._place = owner, name
+        repository = await self._open(owner, name, action, writes, make=caller.kind != "mirror")
         self._repository = repository
         self._backend = await Backend.start(
             self._program,
@@ -92,6 +109,15 @@ class GitHandler(web.RequestHandler):
             person=caller.name,
             headers=self.request.headers,
         )
+
+    async def _open(self, owner: str, name: str, action: str, writes: bool, *, make: bool) -> Path:
+        if self._follower is None:
+            return await self._repositories.open(owner, name, make=make)
+        if writes:
+            raise NotAllowed(self._follower.refusal(owner, name))
+        if action == "info/refs":
+            return await self._follower.open(owner, name)
+        return self._follower.held(owner, name)
 
     async def data_received(self, chunk: bytes) -> None:
         if self._backend is not None:
@@ -121,6 +147,10 @@ class GitHandler(web.RequestHandler):
             self._repositories.pushed(self._repository)
         if said:
             _log.warning("git said: %s", said[-500:])
+
+    def on_finish(self) -> None:
+        if self._follower is not None and self._backend is not None and self._backend.failed:
+            self._follower.doubt(*self._place)
 
     def on_connection_close(self) -> None:
         if self._backend is not None:

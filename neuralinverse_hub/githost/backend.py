@@ -40,6 +40,7 @@ class Backend:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._abandoned = False
         self._said: asyncio.Task[bytes] = asyncio.create_task(self._errors())
 
     @classmethod
@@ -130,9 +131,15 @@ class Backend:
         await self._process.wait()
         return (await self._said).decode(errors="replace").strip()
 
+    @property
+    def failed(self) -> bool:
+        """Whether git ended by itself, and not well: what it was asked for cannot be had, or what it reads is damaged."""
+        return not self._abandoned and self._process.returncode not in (None, 0)
+
     def abandon(self) -> None:
         """The client is gone: end git and what it started. A push that has not been accepted by now never is."""
         if self._process.returncode is None:
+            self._abandoned = True
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
 

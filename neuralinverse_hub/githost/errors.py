@@ -7,6 +7,7 @@
     ├── NotAllowed            403
     ├── NoSuchRepository      404
     ├── HubAway               503
+    ├── PrimaryAway           503
     └── ProvisioningError     has a message for the person whose workspace was to start
         ├── GiteaAway         passes by itself
         ├── AdminRefused      the hub's own account on the host is not accepted
@@ -43,6 +44,12 @@ class NoSuchRepository(GitHostError):
 
 class HubAway(GitHostError):
     """The hub, which knows whose token it is, does not answer."""
+
+    status = 503
+
+
+class PrimaryAway(GitHostError):
+    """The git host that a mirror copies from does not answer, or does not let the mirror in."""
 
     status = 503
 

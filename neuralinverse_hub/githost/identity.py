@@ -2,6 +2,10 @@
 
 Where several regions share the git host, the user name says which region's hub a token is from, and that hub alone is
 asked: no hub ever sees another one's tokens. Every hub of the catalogue is believed about every person.
+
+People reach their own repositories. Services reach none, but for two of each hub of the catalogue, which sign in with
+tokens that only they have: the hub itself, which keeps people's whereabouts, and a region's mirror of this host, which
+reads everything and writes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
@@ -38,14 +42,20 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever a token belongs to: a person, or a hub itself that keeps people's whereabouts on the git host."""
+    """Whoever a token belongs to."""
 
     name: str
-    hub: bool = False
+    kind: Literal["person", "hub", "mirror"] = "person"
 
-    def reaches(self, owner: str) -> bool:
-        """Whether the repositories of ``owner`` are open to it."""
-        return self.hub or self.name == owner
+    def reaches(self, owner: str, *, writes: bool) -> bool:
+        """Whether the repositories of ``owner`` are open to it, for reading, or for writing as well."""
+        match self.kind:
+            case "person":
+                return self.name == owner
+            case "hub":
+                return True
+            case "mirror":
+                return not writes
 
 
 def sign_in_of(authorization: str | None) -> SignIn:
@@ -78,11 +88,18 @@ class Identity:
     """Tokens to callers. A token's owner is remembered for 60 s, a refusal for 5 s; tokens are kept hashed only.
 
     ``hubs`` maps what may stand as user name to the API URL of the hub to ask; with the one key ``""`` every user name
-    will do.
+    will do. ``services`` are those that are let in, by that user name and their own.
     """
 
-    def __init__(self, hubs: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        hubs: Mapping[str, str],
+        services: Mapping[tuple[str, str], Caller] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._urls = {name: url.rstrip("/") + "/user" for name, url in hubs.items()}
+        self._services = dict(services or {})
         self._clock = clock
         self._answers: dict[bytes, _Answer] = {}
 
@@ -94,7 +111,8 @@ class Identity:
             NotAllowed: the token may not use the git host.
             HubAway: the hub does not answer.
         """
-        url = self._urls.get("") or self._urls.get(sign_in.user)
+        hub = "" if "" in self._urls else sign_in.user
+        url = self._urls.get(hub)
         if url is None:
             raise NotSignedIn(
                 f"Sign in with the region that the token is from as user name: {', '.join(sorted(self._urls))}."
@@ -102,7 +120,7 @@ class Identity:
         key = hashlib.sha256(f"{url} {sign_in.token}".encode()).digest()
         answer = self._answers.get(key)
         if answer is None or answer.until < self._clock():
-            answer = await self._ask(url, sign_in.token)
+            answer = await self._ask(hub, url, sign_in.token)
             if len(self._answers) >= _REMEMBERED:
                 self._answers.clear()
             self._answers[key] = answer
@@ -112,7 +130,7 @@ class Identity:
             raise NotAllowed(answer.refusal)
         raise NotSignedIn("The hub does not know this token; make a new one on the hub's Token page.")
 
-    async def _ask(self, url: str, token: str) -> _Answer:
+    async def _ask(self, hub: str, url: str, token: str) -> _Answer:
         request = HTTPRequest(url, headers={"Authorization": f"token {token}"}, connect_timeout=5, request_timeout=10)
         try:
             response = await AsyncHTTPClient().fetch(request)
@@ -132,7 +150,7 @@ class Identity:
         name, until = str(model.get("name")), self._clock() + _REMEMBER_S
         if model.get("kind") == "user":
             return _Answer(Caller(name), "", until)
-        if "" not in self._urls and model.get("kind") == "service" and name == wire.REGIONS_SERVICE:
-            return _Answer(Caller(name, hub=True), "", until)
+        if model.get("kind") == "service" and (known := self._services.get((hub, name))):
+            return _Answer(known, "", until)
         refusal = "Repositories belong to people; this token belongs to a service."
         return _Answer(None, refusal, self._clock() + _REMEMBER_REFUSAL_S)

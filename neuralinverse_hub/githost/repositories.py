@@ -8,16 +8,21 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from neuralinverse_hub import wire
 
+from . import git
 from .errors import GitHostError, NoSuchRepository
 
-__all__ = ["Repositories"]
+__all__ = ["MAKING", "Repositories"]
+
+MAKING: Final = ".making-"
+"""How the name of a folder begins in which a repository comes into being."""
 
 _log = logging.getLogger(__name__)
 _PUSHES_PER_CLEANUP: Final = 200
@@ -90,10 +95,11 @@ done
 
 
 class Repositories:
-    """The repositories below ``root``, one folder per person."""
+    """The repositories below ``root``, one folder per person. ``settings`` are Git's, for new ones, beside our own."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, settings: Mapping[str, str] | None = None) -> None:
         self._root = root
+        self._settings = {**_CONFIG, **(settings or {})}
         self._making: dict[Path, asyncio.Lock] = {}
         self._pushes: dict[Path, int] = {}
         self._cleaning: dict[Path, asyncio.Task[None]] = {}
@@ -141,14 +147,16 @@ class Repositories:
         folder = quote(person, safe="@+-_").replace(".", "%2E").replace("~", "%7E")
         return self._root / folder / f"{name}.git"
 
-    async def open(self, person: str, name: str) -> Path:
-        """The person's repository, made now if it did not exist.
+    async def open(self, person: str, name: str, *, make: bool = True) -> Path:
+        """The person's repository; with ``make``, made now if it did not exist.
 
         Raises:
-            NoSuchRepository: no possible name.
+            NoSuchRepository: no possible name, or there is none and none is to be made.
             GitHostError: the disk did not take it.
         """
         path = self.path(person, name)
+        if not make and not (path / "HEAD").is_file():
+            raise NoSuchRepository(f"{person} has no repository {name!r}.")
         lock = self._making.setdefault(path, asyncio.Lock())
         async with lock:
             if not (path / "HEAD").is_file():
@@ -157,14 +165,14 @@ class Repositories:
         return path
 
     def pushed(self, path: Path) -> None:
-        """A push has arrived; now and then that starts the repository's clean-up, in the background."""
+        """Something has arrived; now and then that starts the repository's clean-up, in the background."""
         self._pushes[path] = self._pushes.get(path, 0) + 1
         if self._pushes[path] % _PUSHES_PER_CLEANUP == 0 and path not in self._cleaning:
             self._cleaning[path] = asyncio.create_task(self._clean(path))
 
     async def _clean(self, path: Path) -> None:
         try:
-            await _git("--git-dir", str(path), "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet", nice=True)
+            await git.run("gc", "--auto", "--quiet", git_dir=path, settings={"gc.autoDetach": "false"}, nice=True)
         except GitHostError as error:
             _log.warning("clean-up of %s: %s", path, error)
         finally:
@@ -178,21 +186,30 @@ class Repositories:
 
     async def _make(self, path: Path) -> None:
         # Made aside and renamed when whole: a kill in between leaves no half repository behind.
+        async with self.blank(path) as aside:
+            os.rename(aside, path)
+
+    @asynccontextmanager
+    async def blank(self, path: Path) -> AsyncIterator[Path]:
+        """An empty repository beside ``path``, which nobody is served; whoever wants to keep it moves it away.
+
+        Raises:
+            GitHostError: the disk did not take it, or what was done with it.
+        """
+        aside = None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=".making-", dir=path.parent))
-        except OSError as error:
-            raise GitHostError(f"The repository cannot be made: {error.strerror}.") from error
-        try:
+            aside = Path(tempfile.mkdtemp(prefix=MAKING, dir=path.parent))
             # The configuration is there before git looks: one process instead of one for each setting. It is on the way
             # of a person's first start.
-            (aside / "config").write_text(_configuration(_CONFIG | {"core.hooksPath": str(self._hooks)}))
-            await _git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(aside))
-            os.rename(aside, path)
+            (aside / "config").write_text(_configuration(self._settings | {"core.hooksPath": str(self._hooks)}))
+            await git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(aside))
+            yield aside
         except OSError as error:
             raise GitHostError(f"The repository cannot be made: {error.strerror}.") from error
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
 
 
 def _configuration(settings: Mapping[str, str]) -> str:
@@ -203,24 +220,3 @@ def _configuration(settings: Mapping[str, str]) -> str:
         quoted = value.replace("\\", "\\\\").replace('"', '\\"')
         lines.append(f'[{section}]\n\t{name} = "{quoted}"\n')
     return "".join(lines)
-
-
-async def _git(*arguments: str, nice: bool = False) -> None:
-    # The hook reads refs from files.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    process = await asyncio.create_subprocess_exec(
-        *(("nice", "-n", "10") if nice and shutil.which("nice") else ()),
-        "git",
-        *arguments,
-        env=env | {"GIT_DEFAULT_REF_FORMAT": "files"},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        _, said = await process.communicate()
-    except asyncio.CancelledError:
-        process.terminate()
-        await process.wait()
-        raise
-    if process.returncode != 0:
-        raise GitHostError(f"git {arguments[0]} failed: {said.decode(errors='replace').strip()}")

@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from neuralinverse_hub import wire
+
 from .errors import BadCatalogue
 
 __all__ = ["Catalogue", "Region", "checked_url", "parse", "read"]
@@ -63,6 +65,11 @@ class Region:
         return f"{self.hub}/hub/api"
 
     @property
+    def git_host(self) -> str:
+        """Base URL of the embedded git host that its hub would run."""
+        return f"{self.hub}/services/{wire.GIT_SERVICE}"
+
+    @property
     def origin(self) -> str:
         """What a browser sends as ``Origin`` from a page of its hub."""
         parts = urlsplit(self.hub)
@@ -89,6 +96,14 @@ class Catalogue:
 
     def __contains__(self, name: object) -> bool:
         return any(region.name == name for region in self.regions)
+
+    def serves_git(self, region: Region) -> bool:
+        """Whether the region's hub runs the embedded git host that all share."""
+        return region.git_host == self.git
+
+    def mirrors_git(self, region: Region) -> bool:
+        """Whether the region's hub runs a copy of the git host that all share, for reading only."""
+        return region.git_mirror == region.git_host != self.git
 
     def others(self, name: str) -> tuple[Region, ...]:
         """Every region but that one."""
@@ -130,14 +145,20 @@ def parse(data: Any) -> Catalogue:
     )
     _distinct((region.hub, region.name, "hub") for region in regions)
     _distinct((region.place.casefold(), region.name, "place") for region in regions)
-    return Catalogue(regions, checked_url(str(top["git"]), "'git'"))
+    found = Catalogue(regions, checked_url(str(top["git"]), "'git'"))
+    _check_mirrors(found)
+    return found
 
 
 def checked_url(url: str, where: str) -> str:
-    """``url`` without its last slash. Raises `BadCatalogue` for one that is no HTTPS address; loopback may be HTTP."""
+    """``url`` as it is compared with others: without its last slash and the usual port, its host in lower case.
+
+    Raises `BadCatalogue` for one that is no HTTPS address; loopback may be HTTP.
+    """
+    port = None
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         host = None
     if host is None or parts.scheme not in ("http", "https"):
@@ -148,7 +169,9 @@ def checked_url(url: str, where: str) -> str:
         raise BadCatalogue(
             f"{where} is {url!r}: over plain HTTP everybody on the way could read logins and tokens; use https://"
         )
-    return url.rstrip("/")
+    name = f"[{host}]" if ":" in host else host
+    usual = port is None or port == {"http": 80, "https": 443}[parts.scheme]
+    return parts._replace(netloc=name if usual else f"{name}:{port}").geturl().rstrip("/")
 
 
 def _region(name: str, row: Mapping[str, Any], domain: str) -> Region:
@@ -178,6 +201,25 @@ def _region(name: str, row: Mapping[str, Any], domain: str) -> Region:
         residency=residency,
         keep_inside=keep_inside,
     )
+
+
+def _check_mirrors(found: Catalogue) -> None:
+    hubs = {region.hub: region for region in found.regions}
+    hosts = {region.git_host: region for region in found.regions}
+    for where, address in [
+        ("'git'", found.git),
+        *((f"region {r.name!r}: 'git_mirror'", r.git_mirror) for r in found.regions),
+    ]:
+        if address in hubs:
+            raise BadCatalogue(
+                f"{where} is {address!r}, the address of a hub; its Git host is {hubs[address].git_host!r}"
+            )
+        owner = hosts.get(address or "")
+        if owner is not None and not (found.serves_git(owner) or found.mirrors_git(owner)):
+            raise BadCatalogue(
+                f"{where} is {address!r}, but the hub of region {owner.name!r} runs no Git host; give that region the same "
+                "'git_mirror', and it runs one"
+            )
 
 
 def _is_loopback(host: str) -> bool:

@@ -81,6 +81,10 @@ class Credentials:
             return None
         return replace(self, user=model["user"], secret=model["token"])
 
+    def as_they_are(self) -> Credentials:
+        """The same, never renewed."""
+        return replace(self, _renewal=None)
+
     @property
     def header(self) -> str:
         """The value of ``Authorization``."""

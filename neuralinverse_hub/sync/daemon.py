@@ -22,7 +22,7 @@ from .pacing import QUIET_S, Burst, Deletion, Retry
 from .pack import Pack
 from .private import HOME, VSCODE, WORK, Private
 from .publishing import Publisher
-from .records import is_whole
+from .records import is_whole, restore_of
 from .restoring import Restored, places, restore_now
 from .seeds import load_seed
 from .status import StatusFile
@@ -63,6 +63,8 @@ class Daemon:
         self._protected_at: float | None = None
         self._error: str | None = None
         self._why_no_watcher: str | None = None
+        self._stale = ""
+        """How old what was restored is, where the git host may have had something newer."""
         self._took_s = 0.0
         """How long the last snapshot and push took."""
         self._burst = Burst()
@@ -138,6 +140,7 @@ class Daemon:
             self._watcher = Watcher(os.fsencode(self._config.folder))
         except NoMoreWatches as error:
             self._without_watcher(error)
+        self._stale = str(restore_of(self._config).get("stale", ""))
         self._worktree.watcher = self._watcher
         seed = load_seed(self._config)
         if seed is not None and self._worktree.seed(seed.entries, seed.tree):
@@ -369,5 +372,5 @@ class Daemon:
             protected_at_s=self._protected_at,
             pending=waiting,
             not_protected=sorted({**self._worktree.not_protected(), **self._private.not_kept}.items()),
-            error=self._error or self._why_no_watcher,
+            error=" ".join(filter(None, (self._error or self._why_no_watcher, self._stale))) or None,
         )

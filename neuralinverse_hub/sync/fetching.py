@@ -60,18 +60,20 @@ class Incoming:
         shutil.rmtree(self._git_dir, ignore_errors=True)
         gitcmd.run(["init", "--quiet", "--bare", "--template=", str(self._git_dir)], env=gitcmd.own_environment())
         have = cache.lend(self._git_dir) if cache is not None else []
-        source = self._host if self._distrusted else self._mirror.source(self._host, snapshot)
+        # While the mirror is all there is, it is asked for older snapshots too: some of what it has may be whole.
+        alone = self._mirror.alone
+        source = self._host if self._distrusted and not alone else self._mirror.source(self._host, snapshot)
         try:
             source.fetch([snapshot.commit], self._git_dir, depth=1, have=have)
         except SyncError as error:
-            if source is self._host:
+            if source is self._host or alone:
                 raise
-            _log.warning("the mirror did not give %s: %s", snapshot.ref, error)
+            _log.warning("the mirror did not give %s, the git host is asked for it: %s", snapshot.ref, error)
             self._host.fetch([snapshot.commit], self._git_dir, depth=1, have=have)
         self._whole.write_text(snapshot.commit.hex())
 
     def forget(self) -> None:
-        """What is here turned out to be damaged: from now on the git host itself is asked for all of it."""
+        """What is here turned out to be damaged: from now on the git host itself is asked for all of it, if it answers."""
         shutil.rmtree(self._git_dir, ignore_errors=True)
         self._distrusted = True
 

@@ -29,6 +29,7 @@ NOTHING: Final = bytes(20)
 
 _AGENT: Final = "agent=neuralinverse-sync"
 _CHUNK: Final = 1 << 16
+_CONNECT_S: Final = 10.0
 _MOVED = re.compile(
     r"failed to update ref|cannot lock ref|fetch first|non-fast-forward|already exists|is at .* but expected|incorrect old value|reference is missing"
 )
@@ -270,7 +271,7 @@ class GitHost:
     ) -> http.client.HTTPResponse:
         if self._connection is None:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-            self._connection = kind(self._place, timeout=self.timeout_s)
+            self._connection = kind(self._place, timeout=min(self.timeout_s, _CONNECT_S))
             self._connection.connect()
             self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection.sock.settimeout(self.timeout_s)

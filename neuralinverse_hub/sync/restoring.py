@@ -50,6 +50,8 @@ class Restored:
     note: str = ""
     saved_at: str | None = None
     """When what came back had been saved, RFC 3339 in UTC; None when nothing came back."""
+    stale: str = ""
+    """Where the git host may have something newer: how old this is, and how to get at the rest. The status keeps it."""
 
 
 @contextmanager
@@ -132,14 +134,15 @@ def _restore_best(
             ) from error
         incoming.done()
         saved_at = datetime.fromtimestamp(at_s, UTC)
-        notes = [f"{files} files are back from generation {snapshot.generation}.", remark, incoming.remark(saved_at)]
+        stale = incoming.remark(saved_at)
+        notes = [f"{files} files are back from generation {snapshot.generation}.", remark, stale]
         if refused:
             notes.append(
                 f"{len(refused)} newer snapshot{'s were' if len(refused) > 1 else ' was'} damaged: {refused[0]}"
             )
         seconds = round(time.monotonic() - began, 3)
         at = saved_at.isoformat().replace("+00:00", "Z")
-        return Restored(True, files, snapshot.generation, seconds, " ".join(filter(None, notes)), at)
+        return Restored(True, files, snapshot.generation, seconds, " ".join(filter(None, notes)), at, stale)
     raise RestoreFailed(f"None of {len(candidates)} snapshots can be read; the newest: {refused[0]}")
 
 

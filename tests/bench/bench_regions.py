@@ -2,7 +2,8 @@
 simulated from measured times and the assumptions below.
 
 The move is between two whole regions on networks of their own, against stopping and starting the same workspace where it
-is, in turns. Usage: ``python tests/bench/bench_regions.py [--files 10000] [--rounds 3] [--only move|simulation]``.
+is, in turns. The restore is a start whose files are gone, as on a new node, far from the git host, without and with a mirror
+of it in the region. Usage: ``python tests/bench/bench_regions.py [--files 10000] [--rounds 3] [--only move|restore|simulation]``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from tests.bench.figures import finish, median, percentile, table  # noqa: E402
 from tests.bench.sync_content import make_files  # noqa: E402
 from tests.neuralinverse_hub.regions.rig import Person, Region, world  # noqa: E402
+from tests.neuralinverse_hub.regions.test_mirrors import ask_mirror  # noqa: E402
 from tests.neuralinverse_hub.regions.wires import why_not  # noqa: E402
 from tests.one_machine import eventually  # noqa: E402
 
@@ -228,6 +231,31 @@ def move(files: int, rounds: int, figures: dict[str, float]) -> None:
     figures["move_to_restart"] = median(moves) / median(restarts)
 
 
+def restore(files: int, rounds: int, figures: dict[str, float]) -> None:
+    rows = []
+    for mirrors in (False, True):
+        with tempfile.TemporaryDirectory() as temporary, world(Path(temporary), ("europe",), mirrors=mirrors) as one:
+            one.wires.delay("europe", "git", ONE_WAY_S)
+            europe = one["europe"]
+            ada = one.person("ada", "europe")
+            ada.start(europe)
+            make_files(europe.folder("ada"), files)
+            ada.await_saved(europe, time.time())
+            took = []
+            for _ in range(rounds):
+                ada.stop(europe)
+                if mirrors:
+                    # What its minute in the background would have done by the next morning.
+                    eventually("the mirror having it", partial(ask_mirror, europe, ada), 120)
+                shutil.rmtree(europe.home("ada"))
+                took.append(until_ready(ada, europe, lambda: None))
+                ada.await_protected(europe)
+        name = "with a mirror" if mirrors else "without a mirror"
+        rows.append((f"restore {name}", median(took), max(took)))
+        figures[f"restore_{files}_{'mirror' if mirrors else 'far'}_s"] = median(took)
+    print(table(["", "median s", "max s"], rows))
+
+
 def until_ready(person: Person, target: Region, leave: Callable[[], object]) -> float:
     """Seconds from the click until every file is in place in ``target``."""
     before = target.ready(person.name)
@@ -242,18 +270,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("move", "simulation"))
+    parser.add_argument("--only", choices=("move", "restore", "simulation"))
     chosen = parser.parse_args()
     figures: dict[str, float] = {}
     targets: dict[str, tuple[str, float]] = {}
-    if chosen.only != "move":
+    if chosen.only in (None, "simulation"):
         simulation(figures)
     if chosen.only != "simulation":
         if reason := why_not():
             print(f"The move cannot be measured: {reason}", file=sys.stderr)
             return 1
-        move(chosen.files, chosen.rounds, figures)
-        targets[f"move_{chosen.files}_s"] = ("<=", 10.0)
+        if chosen.only != "restore":
+            move(chosen.files, chosen.rounds, figures)
+            targets[f"move_{chosen.files}_s"] = ("<=", 10.0)
+        if chosen.only != "move":
+            restore(chosen.files, chosen.rounds, figures)
     return 0 if finish("regions", figures, targets) else 1
 
 

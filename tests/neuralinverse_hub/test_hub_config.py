@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from traitlets.config import Config
 
+from neuralinverse_hub import wire
 from neuralinverse_hub.hub_config import ENV_SYNC_SECRET, configure
 from neuralinverse_hub.local.handover import ENV_HANDOVER, Handover
+from neuralinverse_hub.regions.errors import BadCatalogue
 from neuralinverse_hub.settings import SettingError, UnknownSetting
 
 
@@ -204,24 +206,60 @@ def test_the_secret_behind_peoples_keys_may_come_with_the_environment_and_cannot
         configure(chart(), {ENV_SYNC_SECRET: "another"})
 
 
-@pytest.mark.parametrize(("region", "runs_git"), [("us", True), ("europe", False)])
-def test_of_several_hubs_only_the_one_of_the_shared_git_host_runs_it(
-    tmp_path: Path, region: str, runs_git: bool
-) -> None:
-    git = "https://us.example.org/services/git"
-    mirror = "https://eu.example.org/services/git"
+def one_of_several(tmp_path: Path, region: str) -> Config:
+    """The Git host in the United States, a mirror of it in Europe, a foreign one in Japan, none in Singapore."""
     rows = {
         "us": {"hub": "https://us.example.org"},
-        "europe": {"hub": "https://eu.example.org", "git_mirror": mirror},
+        "europe": {"hub": "https://eu.example.org", "git_mirror": "https://eu.example.org/services/git"},
+        "japan": {"hub": "https://jp.example.org", "git_mirror": "https://git.jp.example.org/copies"},
+        "singapore": {"hub": "https://sg.example.org"},
     }
-    (tmp_path / "regions.json").write_text(json.dumps({"git": git, "regions": rows}))
+    file = tmp_path / "regions.json"
+    file.write_text(json.dumps({"git": "https://us.example.org/services/git", "regions": rows}))
     c = Config()
-    c.NeuralInverseHub.regions_file = str(tmp_path / "regions.json")
+    c.JupyterHub.bind_url = "http://127.0.0.1:8000"
+    c.NeuralInverseHub.regions_file = str(file)
     c.NeuralInverseHub.region = region
+    return c
+
+
+@pytest.mark.parametrize(
+    ("region", "runs_git", "mirror"),
+    [
+        ("us", True, ""),
+        ("europe", True, "http://127.0.0.1:8000/services/git"),
+        ("japan", False, "https://git.jp.example.org/copies"),
+        ("singapore", False, ""),
+    ],
+)
+def test_of_several_hubs_one_runs_the_shared_git_host_and_others_its_mirrors(
+    tmp_path: Path, region: str, runs_git: bool, mirror: str
+) -> None:
+    c = one_of_several(tmp_path, region)
     configure(c, {})
     started = {each["name"] for each in c.JupyterHub.services if "command" in each}
     assert ("git" in started) is runs_git
-    assert c.LocalWorkspaceSpawner.git_url == git
+    for spawner in (c.LocalWorkspaceSpawner, c.NeuralInverseDockerSpawner, c.NeuralInverseSpawner):
+        assert spawner.git_url == "https://us.example.org/services/git"
+        assert spawner.get("git_mirror", "") == mirror
+        assert spawner.environment[wire.ENV_GIT_USER] == region
+
+
+def test_the_mirror_of_a_region_reads_with_a_token_of_its_own_and_no_workspace_has_it(tmp_path: Path) -> None:
+    c = one_of_several(tmp_path, "europe")
+    configure(c, {})
+    service = next(each for each in c.JupyterHub.services if each["name"] == "git")
+    # The hub makes it one at each start, as for every service that it manages.
+    assert "api_token" not in service and service["environment"][wire.ENV_REGION] == "europe"
+    role = next(each for each in c.JupyterHub.load_roles if each["name"] == wire.REGIONS_SERVICE)
+    assert role["services"] == [wire.REGIONS_SERVICE, "git"] and role["scopes"] == ["access:services!service=git"]
+
+
+def test_a_mirror_of_ours_cannot_follow_gitea(tmp_path: Path) -> None:
+    c = one_of_several(tmp_path, "europe")
+    c.NeuralInverseHub.git_host = "gitea"
+    with pytest.raises(BadCatalogue, match=r"regions\.json: region 'europe'.*not from Gitea"):
+        configure(c, {})
 
 
 def test_people_have_several_workspaces_unless_the_operator_says_otherwise(

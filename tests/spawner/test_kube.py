@@ -75,6 +75,32 @@ async def test_the_pod_runs_our_agent_and_knows_where_the_services_are(c: Config
     assert environment[wire.ENV_WORKSPACE] == "default"
 
 
+async def test_a_pod_in_a_region_with_a_mirror_restores_from_there(c: Config) -> None:
+    c.NeuralInverseSpawner.git_mirror = "http://git-host:8080/services/git/"
+    environment = spawner(c).workspace_environment()
+    assert environment[wire.ENV_GIT_REMOTE] == "http://proxy-public/services/git/ada/workspaces.git"
+    assert environment[wire.ENV_GIT_MIRROR] == "http://git-host:8080/services/git/ada/workspaces.git"
+
+
+async def test_a_mirror_of_gitea_has_the_account_and_the_repository_that_gitea_has(c: Config) -> None:
+    c.NeuralInverseSpawner.git_mirror = "https://git.jp.example.org/copies"
+    made = spawner(c)
+    remote = "https://git.example.org/ada-0123456789/workspaces-neuralinverse.git"
+    made._git_access = wire.GitAccess(remote, "ada-0123456789", "secret")
+    environment = made.workspace_environment()
+    assert environment[wire.ENV_GIT_REMOTE] == remote
+    assert (
+        environment[wire.ENV_GIT_MIRROR]
+        == "https://git.jp.example.org/copies/ada-0123456789/workspaces-neuralinverse.git"
+    )
+
+
+async def test_without_a_git_host_there_is_no_mirror_of_it(c: Config) -> None:
+    c.NeuralInverseSpawner.git_url = ""
+    c.NeuralInverseSpawner.git_mirror = "https://git.jp.example.org"
+    assert wire.ENV_GIT_MIRROR not in spawner(c).workspace_environment()
+
+
 async def test_kubespawners_own_settings_keep_working(c: Config) -> None:
     c.NeuralInverseSpawner.image = "own:2"
     c.KubeSpawner.mem_guarantee = "1G"

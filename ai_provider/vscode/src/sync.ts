@@ -50,13 +50,14 @@ export interface Words {
 export function describe(status: SyncStatus | undefined): Words {
   if (!status) return { icon: "circle-large-outline", label: "", sentence: "Saving to Git is not set up in this workspace.", warning: false };
   const at = status.protectedAt ? ` Last safe copy: ${clock(status.protectedAt)}.` : "";
+  const besides = status.error ? ` ${status.error}` : "";
   switch (status.state) {
     case "protected":
       if (status.notProtected.length > 0) {
         const count = status.notProtected.length;
-        return { icon: "pass", label: "Protected", sentence: `What you saved is on the git host, except ${count} ${count === 1 ? "path" : "paths"}.${at}`, warning: false };
+        return { icon: "pass", label: "Protected", sentence: `What you saved is on the git host, except ${count} ${count === 1 ? "path" : "paths"}.${at}${besides}`, warning: false };
       }
-      return { icon: "pass", label: "Protected", sentence: `Everything you saved is on the git host.${at}`, warning: false };
+      return { icon: "pass", label: "Protected", sentence: `Everything you saved is on the git host.${at}${besides}`, warning: false };
     case "saving":
       return { icon: "sync~spin", label: "Saving", sentence: `What you saved is on its way to the git host.${at}`, warning: false };
     case "restoring":

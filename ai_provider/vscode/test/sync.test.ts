@@ -31,6 +31,11 @@ describe("words", () => {
   test("protected with exceptions says so", () => {
     expect(inWords(parsed({ not_protected: [{ path: "a", reason: "b" }] })).sentence).toContain("except 1 path");
   });
+  test("protected keeps a sentence that still matters", () => {
+    const error = "These files come from a mirror, as they were 14 minutes ago.";
+    expect(inWords(parsed({ error })).sentence).toContain(error);
+    expect(inWords(parsed({ error, not_protected: [{ path: "a", reason: "b" }] })).sentence).toContain(error);
+  });
   test.each([["protected", "Protected"], ["saving", "Saving"], ["restoring", "Restoring"], ["stopped", "Not saving"]])("%s is called %s", (state, label) => {
     expect(inWords(parsed({ state })).label).toBe(label);
   });

@@ -55,6 +55,15 @@ exec({more!r})
 """
 
 
+EVERYWHERE = """
+# A hub hands next to nothing of its own environment on.
+for each in c.JupyterHub.services:
+    if "command" in each:
+        each["environment"] = {{**each.get("environment", {{}}), **{variables!r}}}
+c.LocalWorkspaceSpawner.environment = {{**c.LocalWorkspaceSpawner.environment, **{variables!r}}}
+"""
+
+
 @dataclass
 class GitHost:
     """The shared git host: the embedded one, run by itself."""
@@ -63,14 +72,17 @@ class GitHost:
     port: int
     catalogue: Path
     process: subprocess.Popen[bytes] | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    at: str = ""
+    """URL where a region's hub runs it; empty: it runs by itself."""
 
     @property
     def url(self) -> str:
-        return f"http://{GIT_ADDRESS}:{self.port}"
+        return self.at or f"http://{GIT_ADDRESS}:{self.port}"
 
     @property
     def root(self) -> Path:
-        return self.place / "repositories"
+        return self.place / ("git" if self.at else "repositories")
 
     def start(self) -> None:
         env = dict(os.environ) | {
@@ -78,6 +90,7 @@ class GitHost:
             wire.ENV_REGIONS: str(self.catalogue),
             "JUPYTERHUB_SERVICE_PREFIX": "/",
             "JUPYTERHUB_SERVICE_URL": self.url,
+            **self.env,
         }
         with (self.place / "git.log").open("ab") as log:
             command = [sys.executable, "-m", "neuralinverse_hub.githost"]
@@ -163,7 +176,7 @@ class Region:
             code_server_entry=str(self.installed.code_server_entry) if self.installed else "/nonexistent/entry.js",
             proxy_command=list(self.installed.proxy_command) if self.installed else proxy_command(),
             workspaces_dir=str(self.place / "workspaces"),
-            git_root=str(self.place / "mirror"),
+            git_root=str(self.place / "git"),
         ).write(self.place / "handover.json")
         config = self.place / "jupyterhub_config.py"
         config.write_text(
@@ -371,37 +384,68 @@ class World:
         return person
 
 
+def wrong_clock(offset: str) -> dict[str, str]:
+    """The environment of a program whose clock is off by ``+3d`` or ``-2h``; how time passes stays as it is."""
+    import libfaketime
+
+    (library,) = Path(libfaketime.__file__).parent.rglob("libfaketime.so.1")
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": offset,
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
 @contextlib.contextmanager
-def world(place: Path, names: tuple[str, ...], installed: Any = None, **options: Any) -> Iterator[World]:
-    """Regions of these names, all of them up. ``options`` are fields of every `Region`."""
+def world(
+    place: Path,
+    names: tuple[str, ...],
+    installed: Any = None,
+    clocks: Mapping[str, str] | None = None,
+    git_at: str = "",
+    **options: Any,
+) -> Iterator[World]:
+    """Regions of these names, all of them up. ``options`` are fields of every `Region`; ``git_at`` is the one whose hub runs
+    the git host.
+
+    ``clocks`` says how wrong some regions' clocks are, and that of ``git``, as ``+3d`` or ``-2h``.
+    """
+    wrong = {name: wrong_clock(offset) for name, offset in (clocks or {}).items()}
     catalogue = place / "regions.json"
     port = free_port()
-    git = GitHost(place, free_port(), catalogue)
+    git = GitHost(place, free_port(), catalogue, env=wrong.get("git", {}))
     addresses = {name: f"127.8.0.{number}" for number, name in enumerate(names, 1)}
     mirrors = options.pop("mirrors", False)
     rows = {}
     for name, address in addresses.items():
         hub = f"http://{address}:{port}"
-        rows[name] = {"hub": hub} | ({"git_mirror": f"{hub}/services/git"} if mirrors else {})
+        rows[name] = {"hub": hub} | ({"git_mirror": f"{hub}/services/git"} if mirrors and name != git_at else {})
+    if git_at:
+        git = GitHost(place / git_at, 0, catalogue, at=f"{rows[git_at]['hub']}/services/git")
     catalogue.write_text(json.dumps({"git": git.url, "regions": rows}))
     secret = os.urandom(16).hex()
     with contextlib.ExitStack() as stack:
         wires = Wires()
         stack.callback(wires.close)
         spaces = {name: stack.enter_context(Namespace.made(name)) for name in names}
-        git.start()
+        if not git_at:
+            git.start()
         stack.callback(git.stop)
         here = Namespace()
         for name, address in addresses.items():
             # From us, where the browser and the git host are, into the region; and from it to the git host and others.
             wires.connect((name, "world"), (here, address, port), (spaces[name], address, port))
-            wires.connect((name, "git"), (spaces[name], GIT_ADDRESS, git.port), (here, GIT_ADDRESS, git.port))
+            if not git_at:
+                wires.connect((name, "git"), (spaces[name], GIT_ADDRESS, git.port), (here, GIT_ADDRESS, git.port))
             for other, far in addresses.items():
                 if other != name:
                     wires.connect((name, other), (spaces[name], far, port), (spaces[other], far, port))
         regions = {}
         for name, address in addresses.items():
             region = Region(name, address, port, place / name, spaces[name], catalogue, installed=installed, **options)
+            if name in wrong:
+                region.env, region.more = wrong[name], region.more + EVERYWHERE.format(variables=wrong[name])
             region.place.mkdir(parents=True)
             # One secret for all: private files are sealed with it, and have to open everywhere.
             (region.place / "sync_secret").write_text(secret)

@@ -66,6 +66,24 @@ def test_a_hub_on_this_machine_may_speak_plain_http() -> None:
         (with_regions(us=["https://a.example"]), "should be an object"),
         (with_regions(), "empty"),
         ({"domain": "example.org"}, "'git' is missing"),
+        # One hub under two spellings of its address.
+        (with_regions(a={"hub": "https://A.example"}, b={"hub": "https://a.example:443/"}), "'a' and 'b'.*hub"),
+        (
+            with_regions(us={"hub": "https://a.example", "git_mirror": "http://git.example.org"}),
+            "'git_mirror'.*over plain",
+        ),
+        (
+            with_regions(us={"hub": "https://a.example", "git_mirror": "https://a.example"}),
+            "a hub; its Git host is 'https://a.example/services/git'",
+        ),
+        ({"git": "https://us.example.org", "domain": "example.org"}, "'git' is.*a hub; its Git host is"),
+        (
+            with_regions(
+                a={"hub": "https://a.example"},
+                b={"hub": "https://b.example", "git_mirror": "https://a.example/services/git"},
+            ),
+            "region 'b': 'git_mirror'.*region 'a' runs no Git host; give that region the same",
+        ),
         ([], "should be an object"),
     ],
 )
@@ -79,6 +97,29 @@ def test_two_regions_with_one_name_are_refused(tmp_path: Path) -> None:
     file.write_text('{"git": "https://g.example", "regions": {"us": {}, "us": {}}, "domain": "example.org"}')
     with pytest.raises(BadCatalogue, match=r"regions\.json.*'us' is there twice"):
         read(file)
+    # Also within one region, where the second address would silently win.
+    file.write_text(
+        '{"git": "https://g.example", "regions": {"us": {"hub": "https://a.example", "hub": "https://b.example"}}}'
+    )
+    with pytest.raises(BadCatalogue, match=r"regions\.json.*'hub' is there twice"):
+        read(file)
+
+
+def test_who_runs_a_git_host_follows_from_the_addresses() -> None:
+    catalogue = parse(
+        {
+            "git": "https://US.example.org:443/services/git/",
+            "domain": "example.org",
+            "regions": {
+                "us": {},
+                "europe": {"git_mirror": "https://europe.example.org/services/git"},
+                "singapore": {"git_mirror": "https://europe.example.org/services/git"},
+                "japan": {"git_mirror": "https://git.jp.example.org"},
+            },
+        }
+    )
+    assert [r.name for r in catalogue.regions if catalogue.serves_git(r)] == ["us"]
+    assert [r.name for r in catalogue.regions if catalogue.mirrors_git(r)] == ["europe"]
 
 
 def test_a_file_that_is_missing_or_no_json_is_named(tmp_path: Path) -> None:

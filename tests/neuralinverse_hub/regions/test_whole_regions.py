@@ -15,6 +15,8 @@ from neuralinverse_hub import wire
 from tests.neuralinverse_hub.regions.rig import Region, World, copy_tree
 from tests.one_machine import eventually
 
+pytestmark = pytest.mark.hub
+
 BOUND_S = 4.0
 """How old a change may be and still be lost with its region: the sync's bound of two seconds, and as much again for a
 machine that runs three regions on two cores."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.sync.cache import Cache
+from neuralinverse_hub.sync.mirror import age
 from tests.neuralinverse_hub.sync.rig import PlainHost, git, picture, until
 
 
@@ -207,13 +210,79 @@ def test_without_the_host_the_mirror_gives_what_it_has_and_says_how_old_it_is(fi
     host.stop()
     told = filled.restore()
     assert picture(filled.folder) == before
-    assert "does not answer" in told["note"] and "0 minutes ago" in told["note"]
+    assert "did not answer" in told["note"] and "0 minutes ago" in told["stale"]
 
     # Once the host is back, work goes on there, and what the mirror did not have can be gone back to.
     (filled.folder / "meanwhile.txt").write_text("meanwhile\n")
     host.start()
     filled.start()
     assert filled.on_host("meanwhile.txt") == b"meanwhile\n"
+    # The person can read it as long as the workspace lives, though all is well with the host again.
+    assert filled.status()["state"] == "protected" and "0 minutes ago" in filled.status()["error"]
     refs = git(host.repository(), "for-each-ref", "--format=%(refname)", "refs/ni").split()
     held = [git(host.repository(), "ls-tree", "--name-only", ref) for ref in refs]
     assert any("late.txt" in names for names in held)
+
+
+def test_a_damaged_mirror_that_is_all_there_is_gives_the_newest_snapshot_that_is_whole(filled, mirror, host):
+    before = picture(filled.folder)
+    filled.lose()
+    filled.restore()
+    replicate(host, mirror)
+    git(mirror.repository(), "repack", "-qad")
+    (filled.folder / "late.txt").write_text("in the snapshot that is damaged on the mirror\n")
+    filled.start()
+    held = set(mirror.repository().glob("objects/*/*"))
+    replicate(host, mirror)
+    late = set(mirror.repository().glob("objects/*/*")) - held
+    assert late
+    for path in late:
+        path.chmod(0o600)
+        path.write_bytes(b"damaged")
+    filled.lose()
+    host.stop()
+    told = filled.restore()
+    assert "did not answer" in told["note"] and "damaged" in told["note"], told
+    assert picture(filled.folder) == before
+
+
+def test_a_mirror_that_is_slow_to_say_what_it_has_holds_up_no_restore(filled, host, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        filled.extra_env[wire.ENV_GIT_MIRROR] = f"http://127.0.0.1:{silent.getsockname()[1]}/ada/workspaces.git"
+        before = picture(filled.folder)
+        filled.lose()
+        began = time.monotonic()
+        done = filled.sync("restore")
+        assert done.returncode == 0 and time.monotonic() - began < 10
+        assert "the mirror is not used: it has not said within 1 s" in done.stderr
+    assert picture(filled.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        (0, "0 minutes ago"),
+        (-0.5, "0 minutes ago"),
+        (14, "14 minutes ago"),
+        (180, "3 hours ago"),
+        (3 * 1440, "3 days ago"),
+        # Saved by a clock that is three days ahead of ours, or seen by one that is as much behind.
+        (-3 * 1440, "at 2026-11-30 12:00 UTC by the clock they were saved by, which is ahead of this one"),
+    ],
+)
+def test_the_age_of_what_a_mirror_gave_is_said_for_people(minutes, said):
+    now = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
+    assert age(now - timedelta(minutes=minutes), now) == said
+
+
+def test_a_host_that_takes_connections_and_says_nothing_is_waited_for_once(filled, mirror, host):
+    replicate(host, mirror)
+    before = picture(filled.folder)
+    filled.lose()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        filled.extra_env[wire.ENV_GIT_REMOTE] = f"http://127.0.0.1:{silent.getsockname()[1]}/ada/workspaces.git"
+        began = time.monotonic()
+        told = filled.restore()
+        assert time.monotonic() - began < 40
+    assert "did not answer" in told["stale"]
+    assert picture(filled.folder) == before
