@@ -269,10 +269,11 @@ class Editor:
 
 
 @contextlib.asynccontextmanager
-async def editor(browser: Browser, url: str, shots: Path | None) -> AsyncIterator[Editor]:
-    """The workbench in a fresh browser profile, loaded and with our extension active."""
+async def editor(browser: Browser, url: str, shots: Path | None, script: str = "") -> AsyncIterator[Editor]:
+    """The workbench in a fresh browser profile, loaded and with our extension active; ``script`` runs before anything of it."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
     try:
+        await context.add_init_script(script)
         window = Editor(await context.new_page(), shots)
         await window.page.goto(url)
         await window.ready()

@@ -7,9 +7,9 @@ import json
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
-from tests.ai_provider.vscode.ide import Editor, Workspace
+from tests.ai_provider.vscode.ide import Editor, Workspace, editor
 from tests.ai_provider.vscode.standin import Answer, Gateway
 
 _numbers = itertools.count()
@@ -80,6 +80,33 @@ async def test_ghost_text_comes_before_or_after_the_list_of_words(
     await ide.page.keyboard.press("Control+End")
     await ide.page.keyboard.type("sin")
     await expect(ide.ghost.filter(has_text="all_my_heart")).to_be_visible()
+
+
+NEVER_IDLE = """
+const idle = window.requestIdleCallback.bind(window);
+window.requestIdleCallback = (run, options) => (options?.timeout >= 5000 ? 0 : idle(run, options));
+"""
+"""A window that is so busy that what VS Code leaves for later, the making of an editor's suggestions, is not done."""
+
+
+async def test_who_types_into_a_new_editor_of_a_busy_window_and_waits_is_suggested_something(
+    workspace: Workspace, gateway: Gateway, browser: Browser
+) -> None:
+    name = f"early{next(_numbers)}.py"
+    workspace.write(name, "# early\n")
+    async with editor(browser, workspace.url, None, NEVER_IDLE) as ide:
+        await ide.open(name)
+        assert gateway.completions == [], "opening a file asks nothing"
+        for number in range(4):
+            if number:
+                await ide.page.keyboard.press("Control+Backslash")
+                await expect(ide.page.locator(".editor-instance .monaco-editor")).to_have_count(number + 1)
+            gateway.completion = f"suggested_{number}"
+            await ide.page.keyboard.press("Control+End")
+            await ide.page.keyboard.type(f"value_{number} = ")
+            await expect(ide.ghost.filter(has_text=f"suggested_{number}")).to_be_visible(timeout=15_000)
+            await ide.page.keyboard.press("Tab")
+            await ide.page.keyboard.press("Enter")
 
 
 async def test_nothing_is_completed_in_the_chat_box_or_in_a_secret_file(
