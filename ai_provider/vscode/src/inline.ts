@@ -1,6 +1,6 @@
 /** Ghost text while typing, in files and notebook cells, and nowhere else: not in the chat box, not in a commit message. */
 import * as vscode from "vscode";
-import { nameOf } from "./context";
+import { cellsAbove, nameOf } from "./context";
 import type { Completer, Neighbour } from "./ghost";
 import { isSecretPath } from "./secrets";
 import type { StatusBar } from "./status";
@@ -90,18 +90,6 @@ export class Inline implements vscode.InlineCompletionItemProvider {
 /** All text before `position`, with lines that end as models know them. */
 function upTo(document: vscode.TextDocument, position: vscode.Position): string {
   return document.getText(new vscode.Range(new vscode.Position(0, 0), position)).replaceAll("\r\n", "\n");
-}
-
-/** The code cells above a notebook's cell, which its code goes on from; nothing for a file. */
-function cellsAbove(document: vscode.TextDocument): string {
-  if (document.uri.scheme !== "vscode-notebook-cell") return "";
-  const notebook = vscode.workspace.notebookDocuments.find((each) => each.getCells().some((cell) => cell.document === document));
-  const above: string[] = [];
-  for (const cell of notebook?.getCells() ?? []) {
-    if (cell.document === document) break;
-    if (cell.kind === vscode.NotebookCellKind.Code) above.push(cell.document.getText().replaceAll("\r\n", "\n"));
-  }
-  return above.length > 0 ? `${above.join("\n\n")}\n\n` : "";
 }
 
 /** Open files of the same language, those that are visible first. */

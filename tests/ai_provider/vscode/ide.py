@@ -215,6 +215,19 @@ class Editor:
 
     async def open(self, name: str) -> None:
         """Opens a file of the workspace folder itself and puts the keyboard into it."""
+        await self._choose(name)
+        await expect(self.page.locator(f".editor-instance .monaco-editor[data-uri$='{name}']")).to_be_visible()
+
+    async def open_notebook(self, name: str, cells: int) -> None:
+        """Opens a notebook that has so many code cells and puts the keyboard at the end of the last one."""
+        await self._choose(name)
+        shown = self.page.locator(".notebookOverlay .cell-list-container .code-cell-row")
+        await expect(shown).to_have_count(cells, timeout=30_000)
+        await shown.last.locator(".monaco-editor .view-lines").click()
+        await expect(shown.last.locator(".monaco-editor.focused")).to_be_visible()
+        await self.page.keyboard.press("Control+End")
+
+    async def _choose(self, name: str) -> None:
         row = self.page.locator(".quick-input-list .monaco-list-row").first
 
         async def found() -> None:
@@ -230,7 +243,6 @@ class Editor:
 
         await until(found)
         await self.page.keyboard.press("Enter")
-        await expect(self.page.locator(f".editor-instance .monaco-editor[data-uri$='{name}']")).to_be_visible()
 
     async def open_chat(self) -> None:
         """Opens the chat by our command; afterwards the participant is written there and the keyboard is in it."""

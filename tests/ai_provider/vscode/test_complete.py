@@ -6,7 +6,9 @@ import itertools
 import json
 import re
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.async_api import Browser, expect
 
 from tests.ai_provider.vscode.ide import Editor, Workspace, editor
@@ -66,6 +68,22 @@ async def test_no_secret_goes_along_from_the_file_or_its_neighbours_and_it_comes
     assert "<SERVICE_KEY from .env>" in asked
     assert "sk-very-secret-123" not in asked
     await ide.page.keyboard.press("Escape")
+
+
+async def test_a_notebooks_cell_is_completed_from_the_cells_above_it(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    name = f"cells{next(_numbers)}.ipynb"
+    cells = [new_code_cell("orders = load('orders')\n"), new_markdown_cell("# Heading"), new_code_cell("paid = ")]
+    workspace.write(name, nbformat.writes(new_notebook(cells=cells)))
+    gateway.completion = "[each for each in orders if each.paid]"
+    await ide.open_notebook(name, cells=2)
+    await ide.page.keyboard.type(" ")
+    await expect(ide.page.locator(".notebookOverlay .ghost-text-decoration", has_text="each.paid")).to_be_visible()
+    assert gateway.completions[-1]["prompt"].endswith("orders = load('orders')\n\n\npaid =  ")
+    assert "Heading" not in gateway.completions[-1]["prompt"]
+    await ide.page.keyboard.press("Tab")
+    await expect(ide.page.locator(".notebookOverlay .view-lines").last).to_contain_text("each.paid")
 
 
 @pytest.mark.parametrize("upstream_s", [0.0, 0.5], ids=["before", "after"])
