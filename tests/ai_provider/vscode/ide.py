@@ -252,6 +252,26 @@ class Editor:
         await expect(self.prompt).to_contain_text("@neuralinverse")
         await expect(self.prompt).to_have_class(re.compile("focused"))
 
+    async def quick_fixes(self, name: str) -> Locator:
+        """Opens ``name``, which has a problem, goes to it and opens what is offered there; returns the rows."""
+        await self.open(name)
+        await expect(self.page.locator(".squiggly-error").first).to_be_visible(timeout=30_000)
+        await self.run("Go to Next Problem (Error, Warning, Info)")
+        # It opens late on a busy machine, and would then close the list that is over it.
+        problem = self.page.locator(".editor-instance .marker-widget")
+        await expect(problem).to_be_visible()
+
+        async def closed() -> None:
+            # The key is the widget's only when the keyboard is back in the editor.
+            await self.page.keyboard.press("Escape")
+            await expect(problem).to_have_count(0, timeout=2_000)
+
+        await until(closed)
+        await self.page.keyboard.press("Control+.")
+        offered = self.page.locator(".action-widget .monaco-list-row")
+        await expect(offered.first).to_be_visible()
+        return offered
+
     async def answer_input(self, text: str) -> None:
         """Types ``text`` into the input box that is open, and Enter."""
         await expect(self.quick_input).to_have_attribute("placeholder", re.compile(r"\?$"))
@@ -287,7 +307,7 @@ async def editor(browser: Browser, url: str, shots: Path | None, script: str = "
     try:
         await context.add_init_script(script)
         window = Editor(await context.new_page(), shots)
-        await window.page.goto(url)
+        await window.page.goto(url, wait_until="commit")  # how long it may load, `ready` says
         await window.ready()
         yield window
     finally:
