@@ -147,6 +147,7 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
     const messages = editMessages({ instruction, selected: proposal.original, language: document.languageId, context, problems: problemsOf(document, proposal.range) });
     let answer = "";
     let drawn = 0;
+    let showing: Promise<void> | undefined;
     const draw = async () => {
       const code = codeOf(answer);
       proposal.text = code.trim() === "" ? "" : await this.vault.restore(fitted(code, proposal.original));
@@ -165,10 +166,10 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
         if (step.value.kind !== "text") continue;
         answer += step.value.text;
         if (Date.now() - drawn < REDRAW_MS) continue;
-        const first = proposal.text === "";
         await draw();
         drawn = Date.now();
-        if (first && proposal.text !== "") await this.#show(proposal);
+        // Not awaited: what nobody reads while the diff opens is lost when the connection breaks.
+        if (proposal.text !== "") showing ??= this.#show(proposal);
       }
     } catch (error) {
       if (proposal.abort.signal.aborted) return "cancelled";
@@ -176,6 +177,7 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
       await draw();
       return error;
     } finally {
+      await showing;
       if (proposal.text && !proposal.abort.signal.aborted) {
         await this.#show(proposal);
         await this.#settle(proposal);

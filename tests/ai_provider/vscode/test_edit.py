@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import subprocess
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ import pytest_asyncio
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.async_api import expect
 
-from tests.ai_provider.vscode.ide import Editor, Workspace, code_server
+from tests.ai_provider.vscode.ide import Editor, Workspace, code_server, until
 from tests.ai_provider.vscode.standin import MODEL, TOKEN, Answer, Gateway
 
 _numbers = itertools.count()
@@ -137,7 +138,7 @@ async def test_a_cut_edit_keeps_what_arrived_and_asks(
     ide: Editor, workspace: Workspace, gateway: Gateway, fault: str, sentence: str
 ) -> None:
     workspace.write("long.py", "a = 0\n")
-    gateway.answer = Answer(text="```python\na = 1\nb = 2\nc = 3\nd = 4\ne = 5\n```", fault=fault, word_s=0.1)
+    gateway.answer = Answer(text="```python\na = 1\nb = 2\nc = 3\nd = 4\ne = 5\n```", fault=fault, word_s=0.03)
     await ide.open("long.py")
     await ide.select_all()
     await edit(ide, "more letters")
@@ -196,6 +197,27 @@ async def test_a_read_only_file_is_not_edited(ide: Editor, workspace: Workspace,
     await ide.notice("fixed.py is read-only and cannot be edited")
     assert gateway.asked == []
     await ide.dismiss()
+
+
+async def test_an_edit_that_takes_too_long_can_be_cancelled_and_stops_the_model(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    workspace.write("patient.py", "calm = 1\n")
+    gateway.answer = Answer(text="```python\ncalm = 2\n```", wait_s=120)
+    await ide.open("patient.py")
+    await ide.select_all()
+    await edit(ide, "calmer")
+    message = await ide.notice("Editing line 1 of patient.py")
+    await message.get_by_role("button", name="Cancel").click()
+    await expect(ide.page.locator(".notification-toast")).to_have_count(0)
+
+    async def stopped() -> None:
+        await asyncio.sleep(0.1)
+        assert gateway.dropped == 1
+
+    await until(stopped)
+    await expect(ide.page.locator(".monaco-diff-editor")).to_have_count(0)
+    await expect(ide.text).to_contain_text("calm = 1")
 
 
 @pytest.mark.parametrize(
