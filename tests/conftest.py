@@ -17,6 +17,9 @@ PATIENCE_MS = 30_000
 """How long a test waits for what a page is to show, where it does not say so itself. On a machine with other work a page
 that usually takes a second may take ten; a test that passes waits no longer for it."""
 
+LOADING_MS = 90_000
+"""The same for the loading of a page as large as VS Code's or JupyterLab's."""
+
 with contextlib.suppress(ImportError):
     from playwright import async_api, sync_api
 
@@ -69,6 +72,7 @@ def browser() -> Iterator[Any]:
 def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A page of a fresh browser profile; what it showed last is kept in tests/output/."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_navigation_timeout(LOADING_MS)
     page = context.new_page()
     yield page
     output = Path(__file__).parent / "output"

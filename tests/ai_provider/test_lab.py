@@ -127,6 +127,16 @@ def test_the_picker_switches_the_task_and_an_error_is_a_short_message(page: Page
 
 
 @pytest.mark.browser
+def test_no_answer_and_an_empty_one_are_said_in_the_chat(page: Page, lab: Lab, standin: StandIn) -> None:
+    open_chat(page, lab, "none.chat")
+    for fault, sentence in [("nothing", "returned an empty answer"), ("away", "The AI gateway is not there")]:
+        standin.fail_next = fault
+        say(page, f"Is there {fault}?")
+        expect(page.locator(".jp-chat-message").last).to_contain_text(sentence)
+        expect(page.locator(".jp-chat-message").last).not_to_contain_text("Traceback")
+
+
+@pytest.mark.browser
 def test_the_stop_button_stops_the_model_and_keeps_what_came(page: Page, lab: Lab, standin: StandIn) -> None:
     open_chat(page, lab, "third.chat")
     standin.fail_next = "stall"

@@ -6,7 +6,7 @@ import { commitMessages } from "./prompts";
 import { isSecretPath } from "./secrets";
 import type { StatusBar } from "./status";
 import { fit } from "./trim";
-import type { Window } from "./window";
+import { SMALLEST_BUDGET, type Window } from "./window";
 
 /** The part of the built-in Git extension's API that is used here. */
 interface Repository {
@@ -56,9 +56,21 @@ export class Commits {
 
   async #stream(repository: Repository, changes: { diff: string; files: readonly string[] }): Promise<void> {
     const abort = new AbortController();
-    const budget = await this.window.budget("coding", abort.signal);
+    let budget = await this.window.budget("coding", abort.signal);
+    for (;;) {
+      try {
+        return await this.#answer(repository, changes, budget, abort.signal);
+      } catch (error) {
+        if (!(error instanceof GatewayError) || error.failure !== "too-long" || budget / 2 < SMALLEST_BUDGET) throw error;
+        budget = Math.floor(budget / 2);
+        this.window.shrink(budget);
+      }
+    }
+  }
+
+  async #answer(repository: Repository, changes: { diff: string; files: readonly string[] }, budget: number, signal: AbortSignal): Promise<void> {
     const { text } = fit({ name: "diff", language: "diff", text: changes.diff }, Math.floor(budget * 0.8));
-    const stream = this.gateway.chat({ model: "coding", messages: commitMessages(text, changes.files), max_tokens: 200 }, abort.signal);
+    const stream = this.gateway.chat({ model: "coding", messages: commitMessages(text, changes.files), max_tokens: 200 }, signal);
     let answer = "";
     for (;;) {
       const step = await stream.next();

@@ -88,16 +88,18 @@ export function sourcesOf(document: vscode.TextDocument, range: vscode.Range | u
   const name = nameOf(document.uri);
   const language = document.languageId;
   const text = document.getText();
+  const earlier = cellsAbove(document).slice(-SURROUNDING_CHARS);
+  const above: Source[] = earlier ? [{ name: `${name}, the cells above it`, language, text: earlier }] : [];
   if (!range || range.isEmpty) {
     const visible = vscode.window.visibleTextEditors.find((editor) => editor.document === document)?.visibleRanges[0];
-    return [{ name, language, text, ...(visible && { focus: spanOf(visible) }) }];
+    return [{ name, language, text, ...(visible && { focus: spanOf(visible) }) }, ...above];
   }
   const focus = spanOf(range);
   const selected: Source = { name: `${name}, ${linesOf(focus)} (selected)`, language, text: document.getText(range) };
   const rest = text.length - selected.text.length;
-  if (rest < 20) return [selected];
+  if (rest < 20) return [selected, ...above];
   const around = text.length <= SURROUNDING_CHARS ? text : aroundFocus(document, focus);
-  return [selected, { name: `${name}, around it`, language, text: around }];
+  return [selected, { name: `${name}, around it`, language, text: around }, ...above];
 }
 
 function aroundFocus(document: vscode.TextDocument, focus: Span): string {
@@ -117,8 +119,26 @@ export function problemsOf(document: vscode.TextDocument, range: vscode.Range | 
     .map((diagnostic) => `line ${diagnostic.range.start.line + 1}: ${diagnostic.message}`);
 }
 
+/** The code cells above a notebook's cell, which its code goes on from; nothing for a file. */
+export function cellsAbove(document: vscode.TextDocument): string {
+  if (document.uri.scheme !== "vscode-notebook-cell") return "";
+  const notebook = vscode.workspace.notebookDocuments.find((each) => each.getCells().some((cell) => cell.document === document));
+  const above: string[] = [];
+  for (const cell of notebook?.getCells() ?? []) {
+    if (cell.document === document) break;
+    if (cell.kind === vscode.NotebookCellKind.Code) above.push(cell.document.getText().replaceAll("\r\n", "\n"));
+  }
+  return above.length > 0 ? `${above.join("\n\n")}\n\n` : "";
+}
+
+/** The path within the workspace; of a notebook's cell, the notebook's and which cell it is. */
 export function nameOf(uri: vscode.Uri): string {
-  return uri.scheme === "untitled" ? uri.path : vscode.workspace.asRelativePath(uri, false);
+  if (uri.scheme === "untitled") return uri.path;
+  if (uri.scheme !== "vscode-notebook-cell") return vscode.workspace.asRelativePath(uri, false);
+  const cells = vscode.workspace.notebookDocuments.flatMap((notebook) => notebook.getCells());
+  const cell = cells.find((each) => each.document.uri.toString() === uri.toString());
+  const notebook = vscode.workspace.asRelativePath(cell?.notebook.uri ?? vscode.Uri.file(uri.path), false);
+  return cell ? `${notebook}, cell ${cell.index + 1}` : notebook;
 }
 
 /** `range` as whole lines; a selection that ends before the first character of a line does not mean that line. */

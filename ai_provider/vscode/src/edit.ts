@@ -20,6 +20,7 @@ const REDRAW_MS = 80;
 interface Proposal {
   readonly shown: vscode.Uri;
   readonly target: vscode.Uri;
+  readonly language: string;
   readonly range: vscode.Range;
   readonly original: string;
   readonly before: string;
@@ -122,6 +123,7 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
     const proposal: Proposal = {
       shown: vscode.Uri.from({ scheme: SCHEME, path, query: String(++this.#count) }),
       target: document.uri,
+      language: document.languageId,
       range,
       original: text.slice(start, end),
       before: text.slice(0, start),
@@ -140,11 +142,12 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
     if (proposal.original.length > budget * 0.4) {
       return new GatewayError("too-long", `${linesOf(spanOf(proposal.range))} are too much for one edit: select less.`);
     }
-    const [, around] = sourcesOf(document, proposal.range);
-    const { fitted: context } = fitAll(around ? [around] : [], budget - 2 * proposal.original.length, instruction);
+    const [, ...around] = sourcesOf(document, proposal.range);
+    const { fitted: context } = fitAll(around, budget - 2 * proposal.original.length, instruction);
     const messages = editMessages({ instruction, selected: proposal.original, language: document.languageId, context, problems: problemsOf(document, proposal.range) });
     let answer = "";
     let drawn = 0;
+    let showing: Promise<void> | undefined;
     const draw = async () => {
       const code = codeOf(answer);
       proposal.text = code.trim() === "" ? "" : await this.vault.restore(fitted(code, proposal.original));
@@ -163,10 +166,10 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
         if (step.value.kind !== "text") continue;
         answer += step.value.text;
         if (Date.now() - drawn < REDRAW_MS) continue;
-        const first = proposal.text === "";
         await draw();
         drawn = Date.now();
-        if (first && proposal.text !== "") await this.#show(proposal);
+        // Not awaited: what nobody reads while the diff opens is lost when the connection breaks.
+        if (proposal.text !== "") showing ??= this.#show(proposal);
       }
     } catch (error) {
       if (proposal.abort.signal.aborted) return "cancelled";
@@ -174,6 +177,7 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
       await draw();
       return error;
     } finally {
+      await showing;
       if (proposal.text && !proposal.abort.signal.aborted) {
         await this.#show(proposal);
         await this.#settle(proposal);
@@ -194,6 +198,9 @@ export class Edits implements vscode.TextDocumentContentProvider, vscode.Disposa
 
   async #show(proposal: Proposal): Promise<void> {
     if (!this.#proposals.has(proposal.shown.toString())) return;
+    // By its name a notebook's cell would be JSON, full of errors.
+    const shown = await vscode.workspace.openTextDocument(proposal.shown);
+    if (shown.languageId !== proposal.language) await vscode.languages.setTextDocumentLanguage(shown, proposal.language);
     await vscode.commands.executeCommand("vscode.diff", proposal.target, proposal.shown, `${nameOf(proposal.target)}: proposed edit`, {
       preview: false,
       selection: new vscode.Range(proposal.range.start, proposal.range.start),

@@ -1,16 +1,21 @@
 /** Ghost text while typing, in files and notebook cells, and nowhere else: not in the chat box, not in a commit message. */
 import * as vscode from "vscode";
-import { nameOf } from "./context";
+import { cellsAbove, nameOf } from "./context";
 import type { Completer, Neighbour } from "./ghost";
 import { isSecretPath } from "./secrets";
 import type { StatusBar } from "./status";
 import type { Vault } from "./vault";
 
 const WHERE: vscode.DocumentSelector = [{ scheme: "file" }, { scheme: "vscode-notebook-cell" }];
+const TRIGGER = "editor.action.inlineSuggest.trigger";
+const OURS = "neuralinverse.neuralinverse:*";
 const MOST_NEIGHBOURS = 6;
 const LONGEST_CHARS = 2_000_000;
 
 export class Inline implements vscode.InlineCompletionItemProvider {
+  /** The editor that is being woken, as it was then: while nothing was typed there, nothing is wanted. */
+  #waking: { readonly document: vscode.TextDocument; readonly version: number } | undefined;
+
   constructor(
     readonly completer: Completer,
     readonly vault: Vault,
@@ -18,7 +23,30 @@ export class Inline implements vscode.InlineCompletionItemProvider {
   ) {}
 
   register(): vscode.Disposable {
-    return vscode.languages.registerInlineCompletionItemProvider(WHERE, this);
+    const registered = vscode.languages.registerInlineCompletionItemProvider(WHERE, this);
+    void this.#wake(vscode.window.activeTextEditor);
+    return vscode.Disposable.from(
+      registered,
+      vscode.window.onDidChangeActiveTextEditor((editor) => this.#wake(editor)),
+    );
+  }
+
+  /**
+   * Has VS Code make the part of a new editor that suggests. By itself it does so when the window is idle, up to 5 s late,
+   * and whoever typed before that and waits is never suggested anything. The command and its arguments are no fixed API: should
+   * an upgrade change them, it is as VS Code has it.
+   */
+  async #wake(editor: vscode.TextEditor | undefined): Promise<void> {
+    if (!editor || vscode.languages.match(WHERE, editor.document) === 0) return;
+    if (!vscode.workspace.getConfiguration("editor", editor.document).get("inlineSuggest.enabled")) return;
+    const waking = { document: editor.document, version: editor.document.version };
+    this.#waking = waking;
+    try {
+      await vscode.commands.executeCommand(TRIGGER, { explicit: false, providerId: OURS });
+    } catch {
+      // Without it the suggestions begin a little later.
+    }
+    if (this.#waking === waking) this.#waking = undefined;
   }
 
   async provideInlineCompletionItems(
@@ -28,6 +56,7 @@ export class Inline implements vscode.InlineCompletionItemProvider {
     token: vscode.CancellationToken,
   ): Promise<vscode.InlineCompletionItem[]> {
     if (isSecretPath(document.uri.path)) return [];
+    if (this.#waking?.document === document && this.#waking.version === document.version) return [];
     const text = document.getText().replaceAll("\r\n", "\n");
     if (text.length > LONGEST_CHARS) return [];
     const typed = upTo(document, position);
@@ -61,18 +90,6 @@ export class Inline implements vscode.InlineCompletionItemProvider {
 /** All text before `position`, with lines that end as models know them. */
 function upTo(document: vscode.TextDocument, position: vscode.Position): string {
   return document.getText(new vscode.Range(new vscode.Position(0, 0), position)).replaceAll("\r\n", "\n");
-}
-
-/** The code cells above a notebook's cell, which its code goes on from; nothing for a file. */
-function cellsAbove(document: vscode.TextDocument): string {
-  if (document.uri.scheme !== "vscode-notebook-cell") return "";
-  const notebook = vscode.workspace.notebookDocuments.find((each) => each.getCells().some((cell) => cell.document === document));
-  const above: string[] = [];
-  for (const cell of notebook?.getCells() ?? []) {
-    if (cell.document === document) break;
-    if (cell.kind === vscode.NotebookCellKind.Code) above.push(cell.document.getText().replaceAll("\r\n", "\n"));
-  }
-  return above.length > 0 ? `${above.join("\n\n")}\n\n` : "";
 }
 
 /** Open files of the same language, those that are visible first. */

@@ -7,11 +7,10 @@ import { VENDOR } from "./models";
 import { type Intent, type Turn, messages, recent, taskOf } from "./prompts";
 import type { StatusBar } from "./status";
 import { fitAll } from "./trim";
-import type { Window } from "./window";
+import { SMALLEST_BUDGET, type Window } from "./window";
 
 export const PARTICIPANT = "neuralinverse.chat";
 const WAITING_MS = 4_000;
-const SMALLEST_BUDGET = 600;
 
 interface Kept {
   readonly answer: string;

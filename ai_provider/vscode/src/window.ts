@@ -2,6 +2,8 @@
 import type { Gateway } from "./gateway";
 import { budgetFor } from "./trim";
 
+/** A request that is refused as too long is asked again with half of the context, but not with less than this. */
+export const SMALLEST_BUDGET = 600;
 const GUESS_TOKENS = 8_192;
 const MOST_CHARS = 100_000;
 const ASK_AGAIN_MS = 60_000;

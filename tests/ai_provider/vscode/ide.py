@@ -215,6 +215,19 @@ class Editor:
 
     async def open(self, name: str) -> None:
         """Opens a file of the workspace folder itself and puts the keyboard into it."""
+        await self._choose(name)
+        await expect(self.page.locator(f".editor-instance .monaco-editor[data-uri$='{name}']")).to_be_visible()
+
+    async def open_notebook(self, name: str, cells: int) -> None:
+        """Opens a notebook that has so many code cells and puts the keyboard at the end of the last one."""
+        await self._choose(name)
+        shown = self.page.locator(".notebookOverlay .cell-list-container .code-cell-row")
+        await expect(shown).to_have_count(cells, timeout=30_000)
+        await shown.last.locator(".monaco-editor .view-lines").click()
+        await expect(shown.last.locator(".monaco-editor.focused")).to_be_visible()
+        await self.page.keyboard.press("Control+End")
+
+    async def _choose(self, name: str) -> None:
         row = self.page.locator(".quick-input-list .monaco-list-row").first
 
         async def found() -> None:
@@ -230,7 +243,6 @@ class Editor:
 
         await until(found)
         await self.page.keyboard.press("Enter")
-        await expect(self.page.locator(f".editor-instance .monaco-editor[data-uri$='{name}']")).to_be_visible()
 
     async def open_chat(self) -> None:
         """Opens the chat by our command; afterwards the participant is written there and the keyboard is in it."""
@@ -239,6 +251,26 @@ class Editor:
         await self.run("Neural Inverse: Open chat")
         await expect(self.prompt).to_contain_text("@neuralinverse")
         await expect(self.prompt).to_have_class(re.compile("focused"))
+
+    async def quick_fixes(self, name: str) -> Locator:
+        """Opens ``name``, which has a problem, goes to it and opens what is offered there; returns the rows."""
+        await self.open(name)
+        await expect(self.page.locator(".squiggly-error").first).to_be_visible(timeout=30_000)
+        await self.run("Go to Next Problem (Error, Warning, Info)")
+        # It opens late on a busy machine, and would then close the list that is over it.
+        problem = self.page.locator(".editor-instance .marker-widget")
+        await expect(problem).to_be_visible()
+
+        async def closed() -> None:
+            # The key is the widget's only when the keyboard is back in the editor.
+            await self.page.keyboard.press("Escape")
+            await expect(problem).to_have_count(0, timeout=2_000)
+
+        await until(closed)
+        await self.page.keyboard.press("Control+.")
+        offered = self.page.locator(".action-widget .monaco-list-row")
+        await expect(offered.first).to_be_visible()
+        return offered
 
     async def answer_input(self, text: str) -> None:
         """Types ``text`` into the input box that is open, and Enter."""
@@ -269,12 +301,13 @@ class Editor:
 
 
 @contextlib.asynccontextmanager
-async def editor(browser: Browser, url: str, shots: Path | None) -> AsyncIterator[Editor]:
-    """The workbench in a fresh browser profile, loaded and with our extension active."""
+async def editor(browser: Browser, url: str, shots: Path | None, script: str = "") -> AsyncIterator[Editor]:
+    """The workbench in a fresh browser profile, loaded and with our extension active; ``script`` runs before anything of it."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
     try:
+        await context.add_init_script(script)
         window = Editor(await context.new_page(), shots)
-        await window.page.goto(url)
+        await window.page.goto(url, wait_until="commit")  # how long it may load, `ready` says
         await window.ready()
         yield window
     finally:

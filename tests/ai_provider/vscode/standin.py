@@ -123,6 +123,9 @@ class Gateway:
             await self._stream(response, request, answer)
         except ConnectionError:
             self.dropped += 1
+        except asyncio.CancelledError:
+            self.dropped += 1
+            raise
         return response
 
     async def _stream(self, response: web.StreamResponse, request: web.Request, answer: Answer) -> None:

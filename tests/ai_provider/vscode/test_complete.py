@@ -6,10 +6,12 @@ import itertools
 import json
 import re
 
+import nbformat
 import pytest
-from playwright.async_api import expect
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from playwright.async_api import Browser, expect
 
-from tests.ai_provider.vscode.ide import Editor, Workspace
+from tests.ai_provider.vscode.ide import Editor, Workspace, editor
 from tests.ai_provider.vscode.standin import Answer, Gateway
 
 _numbers = itertools.count()
@@ -68,6 +70,22 @@ async def test_no_secret_goes_along_from_the_file_or_its_neighbours_and_it_comes
     await ide.page.keyboard.press("Escape")
 
 
+async def test_a_notebooks_cell_is_completed_from_the_cells_above_it(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    name = f"cells{next(_numbers)}.ipynb"
+    cells = [new_code_cell("orders = load('orders')\n"), new_markdown_cell("# Heading"), new_code_cell("paid = ")]
+    workspace.write(name, nbformat.writes(new_notebook(cells=cells)))
+    gateway.completion = "[each for each in orders if each.paid]"
+    await ide.open_notebook(name, cells=2)
+    await ide.page.keyboard.type(" ")
+    await expect(ide.page.locator(".notebookOverlay .ghost-text-decoration", has_text="each.paid")).to_be_visible()
+    assert gateway.completions[-1]["prompt"].endswith("orders = load('orders')\n\n\npaid =  ")
+    assert "Heading" not in gateway.completions[-1]["prompt"]
+    await ide.page.keyboard.press("Tab")
+    await expect(ide.page.locator(".notebookOverlay .view-lines").last).to_contain_text("each.paid")
+
+
 @pytest.mark.parametrize("upstream_s", [0.0, 0.5], ids=["before", "after"])
 async def test_ghost_text_comes_before_or_after_the_list_of_words(
     ide: Editor, workspace: Workspace, gateway: Gateway, upstream_s: float
@@ -80,6 +98,33 @@ async def test_ghost_text_comes_before_or_after_the_list_of_words(
     await ide.page.keyboard.press("Control+End")
     await ide.page.keyboard.type("sin")
     await expect(ide.ghost.filter(has_text="all_my_heart")).to_be_visible()
+
+
+NEVER_IDLE = """
+const idle = window.requestIdleCallback.bind(window);
+window.requestIdleCallback = (run, options) => (options?.timeout >= 5000 ? 0 : idle(run, options));
+"""
+"""A window that is so busy that what VS Code leaves for later, the making of an editor's suggestions, is not done."""
+
+
+async def test_who_types_into_a_new_editor_of_a_busy_window_and_waits_is_suggested_something(
+    workspace: Workspace, gateway: Gateway, browser: Browser
+) -> None:
+    name = f"early{next(_numbers)}.py"
+    workspace.write(name, "# early\n")
+    async with editor(browser, workspace.url, None, NEVER_IDLE) as ide:
+        await ide.open(name)
+        assert gateway.completions == [], "opening a file asks nothing"
+        for number in range(4):
+            if number:
+                await ide.page.keyboard.press("Control+Backslash")
+                await expect(ide.page.locator(".editor-instance .monaco-editor")).to_have_count(number + 1)
+            gateway.completion = f"suggested_{number}"
+            await ide.page.keyboard.press("Control+End")
+            await ide.page.keyboard.type(f"value_{number} = ")
+            await expect(ide.ghost.filter(has_text=f"suggested_{number}")).to_be_visible(timeout=15_000)
+            await ide.page.keyboard.press("Tab")
+            await ide.page.keyboard.press("Enter")
 
 
 async def test_nothing_is_completed_in_the_chat_box_or_in_a_secret_file(

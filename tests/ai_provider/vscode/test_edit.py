@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import nbformat
 import pytest
 import pytest_asyncio
+from nbformat.v4 import new_code_cell, new_notebook
 from playwright.async_api import expect
 
-from tests.ai_provider.vscode.ide import Editor, Workspace, code_server
+from tests.ai_provider.vscode.ide import Editor, Workspace, code_server, until
 from tests.ai_provider.vscode.standin import MODEL, TOKEN, Answer, Gateway
+
+_numbers = itertools.count()
+"""A file of its own for every attempt."""
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -86,6 +93,25 @@ async def test_an_edit_that_is_rejected_leaves_everything_as_it_was(
     await ide.dismiss()
 
 
+async def test_a_cell_of_a_notebook_is_edited_in_its_own_language_by_what_the_cells_above_say(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    name = f"cells{next(_numbers)}.ipynb"
+    workspace.write(name, nbformat.writes(new_notebook(cells=[new_code_cell("a = 1"), new_code_cell("b = a\nc = 2")])))
+    gateway.answer = Answer(text="```python\nb = a + 100\nc = 2\n```")
+    await ide.open_notebook(name, cells=2)
+    await ide.page.keyboard.press("Control+a")
+    await ide.page.keyboard.press("Control+k")
+    await ide.page.keyboard.press("e")
+    await ide.answer_input("a hundred more")
+    message = await ide.notice(f"changed lines 1\N{EN DASH}2 of {name}, cell 2.")
+    assert "a = 1" in gateway.asked[-1]["messages"][-1]["content"]
+    await expect(ide.page.locator(".squiggly-error")).to_have_count(0)
+    await expect(ide.page.locator("[id='status.editor.mode']")).to_contain_text("Python")
+    await message.get_by_role("button", name="Accept").click()
+    await expect(ide.page.locator(".notebookOverlay .view-lines").last).to_contain_text("b = a + 100")
+
+
 async def test_an_edit_never_overwrites_what_was_typed_in_the_meantime(
     ide: Editor, workspace: Workspace, gateway: Gateway
 ) -> None:
@@ -112,7 +138,7 @@ async def test_a_cut_edit_keeps_what_arrived_and_asks(
     ide: Editor, workspace: Workspace, gateway: Gateway, fault: str, sentence: str
 ) -> None:
     workspace.write("long.py", "a = 0\n")
-    gateway.answer = Answer(text="```python\na = 1\nb = 2\nc = 3\nd = 4\ne = 5\n```", fault=fault, word_s=0.1)
+    gateway.answer = Answer(text="```python\na = 1\nb = 2\nc = 3\nd = 4\ne = 5\n```", fault=fault, word_s=0.03)
     await ide.open("long.py")
     await ide.select_all()
     await edit(ide, "more letters")
@@ -173,14 +199,44 @@ async def test_a_read_only_file_is_not_edited(ide: Editor, workspace: Workspace,
     await ide.dismiss()
 
 
-async def test_a_gateway_without_a_model_is_said_where_the_edit_was_asked(
+async def test_an_edit_that_takes_too_long_can_be_cancelled_and_stops_the_model(
     ide: Editor, workspace: Workspace, gateway: Gateway
 ) -> None:
-    gateway.answer = Answer(fault="status:503")
+    workspace.write("patient.py", "calm = 1\n")
+    gateway.answer = Answer(text="```python\ncalm = 2\n```", wait_s=120)
+    await ide.open("patient.py")
+    await ide.select_all()
+    await edit(ide, "calmer")
+    message = await ide.notice("Editing line 1 of patient.py")
+    await message.get_by_role("button", name="Cancel").click()
+    await expect(ide.page.locator(".notification-toast")).to_have_count(0)
+
+    async def stopped() -> None:
+        await asyncio.sleep(0.1)
+        assert gateway.dropped == 1
+
+    await until(stopped)
+    await expect(ide.page.locator(".monaco-diff-editor")).to_have_count(0)
+    await expect(ide.text).to_contain_text("calm = 1")
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("status:503", "No model is set up: the operator has to name one"),
+        ("away", "does not answer"),
+        ("too-long:100", "more text than the model can take. Select less"),
+    ],
+    ids=["no model", "away", "too long"],
+)
+async def test_an_edit_that_gets_no_answer_is_said_where_it_was_asked(
+    ide: Editor, workspace: Workspace, gateway: Gateway, fault: str, sentence: str
+) -> None:
+    gateway.answer = Answer(fault=fault)
     await ide.open("sum.py")
     await ide.select_all()
     await edit(ide, "anything")
-    await ide.notice("No model is set up: the operator has to name one")
+    await ide.notice(sentence)
     await expect(ide.page.locator(".monaco-diff-editor")).to_have_count(0)
     await ide.dismiss()
 
@@ -190,13 +246,8 @@ async def test_a_quick_fix_proposes_an_edit_for_the_problem(
 ) -> None:
     workspace.write("broken.json", '{\n  "a": 1,\n  "b": \n}\n')
     gateway.answer = Answer(text='```json\n{\n  "a": 1,\n  "b": 2\n}\n```')
-    await ide.open("broken.json")
-    await expect(ide.page.locator(".squiggly-error").first).to_be_visible(timeout=30_000)
-    await ide.run("Go to Next Problem (Error, Warning, Info)")
-    await ide.page.keyboard.press("Escape")
-    await ide.page.keyboard.press("Control+.")
-    fix = ide.page.locator(".action-widget .monaco-list-row", has_text="Fix with Neural Inverse")
-    await expect(fix).to_be_visible(timeout=30_000)
+    fix = (await ide.quick_fixes("broken.json")).filter(has_text="Fix with Neural Inverse")
+    await expect(fix).to_be_visible()
     await ide.shot("quick-fix")
     await fix.click()
     await ide.notice("changed lines")
@@ -233,6 +284,20 @@ async def test_a_slash_command_gives_its_instruction(
     assert "return a - b" in asked["messages"][-1]["content"]
 
 
+async def test_a_question_about_a_file_takes_the_problems_in_it_along(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    workspace.write("missing.json", '{"b": }\n')
+    gateway.answer = Answer(text="A value is missing.")
+    await ide.open("missing.json")
+    await expect(ide.page.locator(".squiggly-error").first).to_be_visible(timeout=30_000)
+    await ide.open_chat()
+    await ide.page.keyboard.type("/fix please", delay=20)
+    await ide.page.keyboard.press("Enter")
+    await expect(ide.answer).to_contain_text("A value is missing.", timeout=30_000)
+    assert "line 1: Value expected" in gateway.asked[-1]["messages"][-1]["content"]
+
+
 async def test_a_commit_message_is_written_for_what_is_staged(
     ide: Editor, workspace: Workspace, gateway: Gateway
 ) -> None:
@@ -252,6 +317,25 @@ async def test_a_commit_message_is_written_for_what_is_staged(
     assert "not staged" not in asked
     assert "abc-secret-value" not in asked
     assert "Add instead" not in git(workspace.folder, "log"), "committing stays the person's"
+
+
+async def test_a_commit_message_for_more_than_the_model_can_take_is_written_for_a_part(
+    ide: Editor, workspace: Workspace, gateway: Gateway
+) -> None:
+    git(workspace.folder, "reset", "-q")
+    workspace.write("many.py", "".join(f"value_{n} = {n}\n" for n in range(2_000)))
+    git(workspace.folder, "add", "many.py")
+    gateway.answer = Answer(text="Add many values", fault="too-long:6000")
+    await ide.run("Source Control: Focus on Changes View")
+    await ide.run("Neural Inverse: Write commit message")
+    replace = ide.page.get_by_role("button", name="Replace", exact=True)
+    box = ide.page.locator(".scm-editor .view-lines").first
+    await expect(replace.or_(box.filter(has_text="Add many values"))).to_be_visible(timeout=30_000)
+    if await replace.is_visible():
+        await replace.click()
+    await expect(box).to_contain_text("Add many values", timeout=30_000)
+    assert len(gateway.asked) > 1
+    git(workspace.folder, "reset", "-q")
 
 
 async def test_a_commit_message_that_cannot_be_written_leaves_the_box_as_it_was(

@@ -60,26 +60,17 @@ async def test_a_prompt_that_names_nobody_is_answered_by_us(
     await expect(ide.page.get_by_text(SIGN_IN)).to_have_count(0)
 
 
-async def quick_fixes(ide: Editor) -> None:
-    await ide.open("broken.json")
-    await expect(ide.page.locator(".squiggly-error").first).to_be_visible(timeout=30_000)
-    await ide.run("Go to Next Problem (Error, Warning, Info)")
-    await ide.page.keyboard.press("Escape")
-    await ide.page.keyboard.press("Control+.")
-
-
 async def test_the_editors_own_fix_and_explain_lead_to_ours(
     ide: Editor, workspace: Workspace, gateway: Gateway
 ) -> None:
     workspace.write("broken.json", '{"a": }')
     gateway.answer = Answer(text='```json\n{"a": 1}\n```')
-    await quick_fixes(ide)
-    offered = ide.page.locator(".action-widget .monaco-list-row")
+    offered = await ide.quick_fixes("broken.json")
     await offered.filter(has_text=re.compile(r"^\s*Fix\s*$")).click()
     await ide.notice(f"{MODEL} changed line 1 of broken.json")
     assert "Value expected" in gateway.asked[-1]["messages"][-1]["content"]
     await ide.run("Neural Inverse: Reject edit")
-    await quick_fixes(ide)
+    offered = await ide.quick_fixes("broken.json")
     await offered.filter(has_text=re.compile(r"^\s*Explain\s*$")).click()
     await expect(ide.prompt).to_contain_text(re.compile(r"@neuralinverse\s/explain"))
     await ide.dismiss()
