@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final, Protocol
 
 from neuralinverse_hub.gateway.router import Way
 
@@ -14,16 +14,24 @@ SPILL_S: Final = 5.0
 """A wait longer than this makes a request look for another way."""
 
 
-class Condition(NamedTuple):
-    """What is known of a way's deployment now."""
+class Condition(Protocol):
+    """What is known of a way's deployment now. Mostly only the first two are looked at."""
 
-    allowed: bool
-    """Its health lets a request through."""
-    free: bool
-    """A request would be sent at once."""
-    wait_s: float
-    load: float
-    """Requests under way per unit of weight."""
+    @property
+    def allowed(self) -> bool:
+        """Its health lets a request through."""
+
+    @property
+    def free(self) -> bool:
+        """A request would be sent at once."""
+
+    @property
+    def wait_s(self) -> float:
+        """About how many seconds a request would wait."""
+
+    @property
+    def load(self) -> float:
+        """Requests under way per unit of weight."""
 
 
 def choose(ways: Sequence[Way], condition: Callable[[Way], Condition]) -> Way | None:

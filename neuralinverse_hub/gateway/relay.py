@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from neuralinverse_hub.gateway.answers import Answer
 from neuralinverse_hub.gateway.asks import Ask
-from neuralinverse_hub.gateway.balance import SPILL_S, Condition, choose
+from neuralinverse_hub.gateway.balance import SPILL_S, choose
 from neuralinverse_hub.gateway.errors import UpstreamRefused, UpstreamsFailed
 from neuralinverse_hub.gateway.failures import Failure
 from neuralinverse_hub.gateway.gate import Gate, Turn
@@ -64,6 +64,32 @@ class Journey:
 
 def _slower(journey: Journey) -> Way | None:
     return journey.way if journey.working else None
+
+
+class _Condition:
+    """What a gate says of its deployment when it is asked: see `balance.Condition`."""
+
+    __slots__ = ("_gate", "_way")
+
+    def __init__(self, gate: Gate, way: Way) -> None:
+        self._gate = gate
+        self._way = way
+
+    @property
+    def allowed(self) -> bool:
+        return self._gate.breaker.allows(self._gate.clock())
+
+    @property
+    def free(self) -> bool:
+        return self._gate.free()
+
+    @property
+    def wait_s(self) -> float:
+        return self._gate.wait_s(len(self._gate.queue))
+
+    @property
+    def load(self) -> float:
+        return (self._gate.in_flight + 1) / max(self._way.deployment.weight, 1)
 
 
 class Relay:
@@ -203,14 +229,8 @@ class Relay:
         breaker = self.gate(way.deployment).breaker
         return breaker.state(turn.sent_at) != "open"
 
-    def _condition(self, way: Way) -> Condition:
-        gate = self.gate(way.deployment)
-        return Condition(
-            allowed=gate.breaker.allows(gate.clock()),
-            free=gate.free(),
-            wait_s=gate.wait_s(len(gate.queue)),
-            load=(gate.in_flight + 1) / max(way.deployment.weight, 1),
-        )
+    def _condition(self, way: Way) -> _Condition:
+        return _Condition(self.gate(way.deployment), way)
 
     async def _try(
         self, ask: Ask, way: Way, turn: Turn, headers: dict[str, str], journey: Journey, *, patient: bool

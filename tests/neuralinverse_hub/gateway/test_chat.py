@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 import pytest
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway import edge, exchange
+from neuralinverse_hub.gateway import edge, exchange, handlers
 from tests.neuralinverse_hub.gateway.azure import Azure, Fault
 from tests.neuralinverse_hub.gateway.conftest import KEY, Hub, Running, azure_env, prompt, serving, until
 
@@ -300,6 +301,25 @@ async def test_headers_cannot_be_injected_in_either_direction(gateway: Running, 
     sent = {name.lower(): value for name, value in azure.seen[0].headers.items()}
     assert sent["traceparent"] == headers["traceparent"]
     assert "x-evil" not in sent and sent["api-key"] == KEY and "authorization" not in sent
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_what_no_header_can_hold_is_shown_as_well_as_it_can(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch, stream: bool, version: str
+) -> None:
+    disclose = handlers.AnswerExchange._disclose
+
+    def oddly(self: handlers.AnswerExchange, *details: Any) -> None:
+        self.shown["X-Odd"] = "\u6a21\u578b \u00e9\r\nX-Evil: 1"
+        disclose(self, *details)
+
+    monkeypatch.setattr(handlers.AnswerExchange, "_disclose", oddly)
+    body = json.dumps(prompt(stream=stream)).encode()
+    head = f"POST /services/ai-gateway/v1/chat/completions HTTP/{version}\r\nHost: x\r\nAuthorization: Bearer ada-token\r\n"
+    answer = await raw(gateway, head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    shown = answer.split(b"\r\n\r\n")[0]
+    assert b" 200 OK" in shown and b"X-Odd: ?? \xe9 X-Evil: 1" in shown, shown
 
 
 async def test_a_token_is_needed_before_a_body_is_read(gateway: Running) -> None:
