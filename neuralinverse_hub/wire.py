@@ -319,6 +319,8 @@ class UsageRecord:
     duration_s: float
     status: Literal["complete", "partial", "failed"]
     retries: int = 0
+    client: str = ""
+    """The program that asked, as it names itself, e.g. ``OpenAI/Python 2.14.0``; empty: it did not, or nobody noted it."""
 
 
 # -- compute, storage and network: the hub's side writes them, the ledger keeps them ----------------------------------
