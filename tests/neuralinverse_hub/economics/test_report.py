@@ -24,6 +24,7 @@ from neuralinverse_hub.economics.money import to_pico
 from neuralinverse_hub.economics.prices import default_prices, parse
 from neuralinverse_hub.economics.report import GROUPS, Amounts, Report, Rows, make
 from neuralinverse_hub.economics.stints import HOUR, Stint
+from tests.neuralinverse_hub.economics.month import a_month
 from tests.neuralinverse_hub.economics.records import NOON, compute, usage
 
 OCTOBER = micros(datetime(2026, 10, 1, tzinfo=UTC))
@@ -187,6 +188,45 @@ def test_an_export_is_exact(ledger: Ledger, url: str, tmp_path: Path, suffix: st
         read = pyarrow.parquet.read_table(file).to_pylist()
         assert [row["usd"] for row in read] == [Decimal("0.000000000001"), None]
         assert read[0]["at"] == NOON + timedelta(minutes=1)
+
+
+def test_a_persons_figures_of_a_day_are_the_sums_of_the_rows_exported_for_them(
+    ledger: Ledger, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used, ran, held = a_month(datetime(2026, 10, 1, tzinfo=UTC), 3)
+    late = datetime(2026, 10, 2, 22, 30, tzinfo=UTC)
+    ledger.add_usage(used)
+    ledger.add_compute([*ran, compute(late, late + timedelta(hours=3), workspace="night", size="small")])
+    ledger.add_volume([*held, wire.VolumeRecord("n", NOON + timedelta(days=1), "network", "ada", "w", "eastus", 7)])
+    begin = micros(datetime(2026, 10, 2, tzinfo=UTC))
+    end = begin + 24 * HOUR
+    figures = make(rows.of_period(ledger, begin, end, NOVEMBER), default_prices()).by("person")["ada"]
+
+    def exported(table: str, *more: str) -> list[dict[str, str]]:
+        file = tmp_path / f"{table}.csv"
+        command = ["economics", "--ledger", url, "export", table, str(file), "--person=ada", *more]
+        assert main([*command, "--json"]) == 0
+        with file.open(newline="") as opened:
+            found = list(csv.DictReader(opened))
+        assert json.loads(capsys.readouterr().out) == {"file": str(file), "rows": len(found)}
+        return found
+
+    day = "--day=2026-10-02"
+    assert figures.ai == sum(to_pico(Decimal(row["usd"])) for row in exported("usage", day)) > 0
+    assert figures.ai == sum(to_pico(Decimal(row["usd"])) for row in exported("usage-hours", day))
+
+    def within(row: dict[str, str]) -> int:
+        started, ended = (micros(datetime.fromisoformat(row[name])) for name in ("started", "ended"))
+        return min(ended, end) - max(started, begin)
+
+    stints = exported("workspaces", day)
+    assert figures.time == sum(map(within, stints)) > HOUR
+    assert "night" in {row["workspace"] for row in stints}
+    assert "night" in {row["workspace"] for row in exported("workspaces", "--day=2026-10-03")}
+    amounts = {row["kind"]: int(row["amount"]) for row in exported("volumes", day) if row["record_id"] == "n"}
+    assert amounts == {"network": 7}
+    assert len(exported("usage", "--month=2026-10")) > len(exported("usage", day))
+    assert exported("usage", "--month=2026-11") == []
 
 
 def test_what_cannot_be_exported_is_said(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
