@@ -213,7 +213,12 @@ def in_json(report: Report, by: Any) -> dict[str, Any]:
             **{f"{name}_usd": usd(getattr(spread, name)) for name in ("p50", "p90", "p99", "max")},
             "top_percent_share": None if spread.top_percent is None else f"{spread.top_percent:.6f}",
         },
-        "break_even": even and {"usd_per_hour": usd(even.pico_per_hour), "tokens_per_hour": even.tokens_per_hour},
+        "break_even": even
+        and {
+            "usd_per_hour": usd(even.pico_per_hour),
+            "tokens_per_hour": even.tokens_per_hour,
+            "tokens_per_hour_of_one_model": dict(even.by_model),
+        },
         "unpriced": report.unpriced.words(),
     }
 
@@ -253,6 +258,9 @@ def _show(report: Report, by: Any, title: str) -> None:
     if (even := report.break_even) is not None:
         tokens = "" if even.tokens_per_hour is None else f", {even.tokens_per_hour:,} tokens of this mix of models"
         console.print(f"An hour breaks even at {show_usd(even.pico_per_hour, 4)} USD of AI{tokens}.")
+        if len(even.by_model) > 1:
+            alone = ", ".join(f"{count:,} of {escape(model)}" for model, count in even.by_model.items())
+            console.print(f"In tokens of one model alone: {alone}.")
     for words in report.unpriced.words():
         console.print(f"[bold]unpriced[/bold], in no figure above: {escape(words)}")
 

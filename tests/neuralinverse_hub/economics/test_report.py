@@ -12,12 +12,13 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.cli import main
-from neuralinverse_hub.economics import rows
+from neuralinverse_hub.economics import rows, schema
 from neuralinverse_hub.economics.figures import Figures
 from neuralinverse_hub.economics.ledger import Ledger, micros
 from neuralinverse_hub.economics.money import to_pico
@@ -78,7 +79,17 @@ def test_an_hour_breaks_even_where_ai_takes_what_the_rest_leaves(ledger: Ledger)
     even = october(ledger).break_even
     assert even is not None and even.pico_per_hour == to_pico(Decimal("0.728"))
     # 48 000 tokens cost 0.10.
-    assert even.tokens_per_hour == 349_440
+    assert even.tokens_per_hour == 349_440 and even.by_model == {"llama-4": 349_440}
+
+
+def test_a_dearer_model_breaks_even_at_fewer_tokens_and_the_mix_lies_between(ledger: Ledger) -> None:
+    fill_with_the_seeds_hour(ledger)
+    # As many tokens of another, ten times the price; and of one that has none.
+    ledger.add_usage([usage(100 + number, "0.025", model="deepseek-r1") for number in range(40)])
+    ledger.add_usage([usage(200, None, model="mystery"), usage(201, "0", model="free")])
+    even = october(ledger).break_even
+    assert even is not None and even.by_model == {"llama-4": 349_440, "deepseek-r1": 34_944}
+    assert even.tokens_per_hour is not None and 34_944 < even.tokens_per_hour < 349_440
 
 
 def test_what_has_no_price_is_reported_and_is_no_zero(ledger: Ledger) -> None:
@@ -173,6 +184,25 @@ def test_the_command_prints_tables_and_json(
     assert main(asked) == 0
     shown = capsys.readouterr().out
     assert "0.14" in shown and "breaks even at 0.7280 USD" in shown
+
+
+def test_no_money_is_ever_a_float(ledger: Ledger, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    used, ran, held = a_month(datetime(2026, 10, 1, tzinfo=UTC), 2)
+    ledger.add_usage(used)
+    ledger.add_compute(ran)
+    ledger.add_volume(held)
+
+    def no_float(text: str) -> object:
+        raise AssertionError(f"{text} is a float")
+
+    for by in GROUPS:
+        assert main(["economics", "--ledger", url, "report", "--month", "2026-10", "--by", by, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out, parse_float=no_float)["total"]["ai_usd"] != "0"
+    # Seconds may be.
+    floats = [
+        each.name for table in schema.metadata.tables.values() for each in table.c if isinstance(each.type, sa.Float)
+    ]
+    assert floats == ["first_token_s", "duration_s"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
