@@ -25,7 +25,7 @@ class Holdings:
     url: str
     admin: Callable[[], Admin] = field(repr=False)
     same_names: bool = False
-    _warned: bool = False
+    _warned: bool = field(default=False, init=False)
 
     async def measure(self) -> list[Held]:
         """What each person's repository holds now. Raises as `GitAccounts.grant` does."""

@@ -9,14 +9,14 @@ Guarantees, each with a test:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from neuralinverse_hub import wire
 
-__all__ = ["Count", "Pod", "Sum", "count", "from_text", "to_text"]
+__all__ = ["Count", "Pod", "Sum", "count", "from_json", "to_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,12 @@ def _records(ended: Count, region: str) -> list[wire.VolumeRecord]:
     ]
 
 
-def to_text(count: Count) -> str:
-    """The count as JSON."""
+def to_json(count: Count) -> dict[str, Any]:
+    """The count as JSON has it."""
     sums = {uid: [each.person, each.workspace, each.amount] for uid, each in count.sums.items()}
-    return json.dumps({"hour": count.hour, "seen": dict(count.seen), "sums": sums})
+    return {"hour": count.hour, "seen": dict(count.seen), "sums": sums}
 
 
-def from_text(text: str) -> Count:
-    """The count that `to_text` wrote. Raises ValueError, KeyError, TypeError or AttributeError for any other text."""
-    found = json.loads(text)
+def from_json(found: Mapping[str, Any]) -> Count:
+    """The count that `to_json` made it of. Raises ValueError, KeyError, TypeError or AttributeError for anything else."""
     return Count(int(found["hour"]), dict(found["seen"]), {uid: Sum(*each) for uid, each in found["sums"].items()})

@@ -13,7 +13,7 @@ from typing import Final
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.spool import Ledger, Spool, from_line, to_line
-from neuralinverse_hub.traffic.counting import Count, Pod, count, from_text, to_text
+from neuralinverse_hub.traffic.counting import Count, Pod, count, from_json, to_json
 from neuralinverse_hub.traffic.errors import ClusterAway
 
 __all__ = ["Meter"]
@@ -46,7 +46,7 @@ class Meter:
         self._spool = Spool(folder / "records", deliver)
         self._count: Count | None = None
         self._closed: list[wire.VolumeRecord] = []
-        self._away = ""
+        self._is_away = False
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -78,12 +78,12 @@ class Meter:
         while True:
             try:
                 await self.measure()
-                self._away = ""
+                self._is_away = False
             except ClusterAway as error:
                 # The difference is still there at the next look.
-                if not self._away:
+                if not self._is_away:
                     _log.warning("nothing is seen for now: %s", error)
-                self._away = str(error)
+                self._is_away = True
             except Exception:
                 _log.exception("what workspaces send could not be measured; it is tried again")
             await asyncio.sleep(LOOK_S)
@@ -98,13 +98,13 @@ class Meter:
             await self._keep(now, [])
 
     async def _keep(self, now: Count, closed: Sequence[wire.VolumeRecord]) -> None:
-        text = json.dumps({"count": to_text(now), "closed": [to_line(each) for each in closed]})
+        text = json.dumps({"count": to_json(now), "closed": [to_line(each) for each in closed]})
         await asyncio.to_thread(_replace, self._file, text)
         self._count, self._closed = now, list(closed)
 
     def _read(self) -> None:
         found = json.loads(self._file.read_text())
-        self._count = from_text(found["count"])
+        self._count = from_json(found["count"])
         self._closed = [from_line(wire.VolumeRecord, line) for line in found["closed"]]
 
 

@@ -167,7 +167,7 @@ async def test_a_count_that_cannot_be_read_is_kept_aside_and_said(
 ) -> None:
     folder = tmp_path / "traffic"
     folder.mkdir()
-    (folder / "count.json").write_text('{"count": "[]"')
+    (folder / "count.json").write_text('{"count": []}')
     scene.sent = {"one": 10**9}
     async with scene.meter() as meter:
         assert "begins anew" in caplog.text
