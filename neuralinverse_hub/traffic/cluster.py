@@ -113,6 +113,11 @@ async def _get(session: aiohttp.ClientSession, url: str, trust: ssl.SSLContext |
                 said = (await answer.text())[:300]
                 raise ClusterAway(f"{url} answered {answer.status}: {said}")
             found = await answer.json(content_type=None)
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise ClusterAway(
+            f"{url} has a certificate that the cluster's authority did not sign ({error}); where kubelets sign their own, "
+            f"set custom.neuralinverse.traffic.trustKubelets"
+        ) from error
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise ClusterAway(f"{url} does not answer ({type(error).__name__}: {error})") from error
     if not isinstance(found, dict):
