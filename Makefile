@@ -44,7 +44,8 @@ e2e-compose: .venv/test ## Bring compose.yaml up on a Docker engine that has the
 e2e-cluster: .venv/test ## Start workspaces on the Kubernetes cluster of KUBECONFIG, which has the workspace image as :dev; kill things there.
 	@$(BIN)/neuralinverse-hub install
 	NEURALINVERSE_E2E_CLUSTER=1 $(BIN)/python -m pytest tests/spawner/test_cluster.py tests/spawner/test_cluster_outages.py \
-		tests/spawner/test_kubespawners_own.py tests/helm_values/test_installed.py $(ARGS)
+		tests/spawner/test_kubespawners_own.py tests/helm_values/test_installed.py \
+		tests/neuralinverse_hub/traffic/test_cluster.py $(ARGS)
 
 lint: .venv/test ## Check format, lint, types and the walls between the rooms.
 	$(BIN)/ruff format --check .

@@ -77,7 +77,7 @@ def configure(c: Config, environ: Mapping[str, str] = os.environ) -> None:
     _workspaces(c, settings, addresses, mirror, environ.get(ENV_SYNC_SECRET, ""), marker)
     if regions:
         hub_regions.join(c, settings, regions, hub_url, addresses)
-    hub_gitea.join(c, settings, environ)
+    hub_gitea.join(c, settings, {**environ, **place}, f"{ledger}/{wire.VOLUME_RECORDS}", folder)
     hub_pool.join(c)
     hub_workspaces.join(c, kept=settings.git_host != "none")
     hub_activity.join(c)

@@ -104,7 +104,9 @@ def join(c: Config, environ: Mapping[str, str], address: str, folder: str, size:
         {
             "name": "economics-records",
             "services": [
-                name for name in (wire.GATEWAY_SERVICE, wire.GIT_SERVICE, wire.COMPUTE_SERVICE) if name in services
+                name
+                for name in (wire.GATEWAY_SERVICE, wire.GIT_SERVICE, wire.TRAFFIC_SERVICE, wire.COMPUTE_SERVICE)
+                if name in services
             ],
             "scopes": [wire.service_scope(wire.ECONOMICS_SERVICE)],
         },

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +14,19 @@ from urllib.parse import urlsplit
 
 from traitlets.config import Config
 
+from neuralinverse_hub import wire
 from neuralinverse_hub.settings import NeuralInverseHub, SettingError
 
 if TYPE_CHECKING:
     from neuralinverse_hub.githost.gitea import Admin
+    from neuralinverse_hub.githost.volumes import Volumes
 
 __all__ = ["join"]
+
+log = logging.getLogger(__name__)
+
+_measuring: set[Volumes] = set()
+"""Whatever runs beside the hub has to be held by somebody."""
 
 
 def _origin(url: str) -> str:
@@ -25,8 +34,11 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def join(c: Config, settings: NeuralInverseHub, environ: Mapping[str, str]) -> None:
-    """Accounts, repositories and credentials on Gitea; and people's login, where that is asked for."""
+def join(c: Config, settings: NeuralInverseHub, environ: Mapping[str, str], records: str, folder: str) -> None:
+    """Accounts, repositories and credentials on Gitea; and people's login, where that is asked for.
+
+    ``records`` is the URL that takes what repositories hold, ``folder`` the hub's, where records wait for it.
+    """
     if settings.git_host != "gitea":
         if settings.login == "gitea":
             raise SettingError('c.NeuralInverseHub.login = "gitea" needs c.NeuralInverseHub.git_host = "gitea".')
@@ -44,8 +56,36 @@ def join(c: Config, settings: NeuralInverseHub, environ: Mapping[str, str]) -> N
     for spawner in (c.LocalWorkspaceSpawner, c.NeuralInverseDockerSpawner, c.NeuralInverseSpawner):
         spawner.git_accounts = accounts
     c.JupyterHub.extra_handlers = [*c.JupyterHub.get("extra_handlers", []), *renewal.handlers]
+    _measure_soon(c, settings, admin, environ.get(wire.ENV_REGION, ""), records, Path(folder) / "volume-records")
     if settings.login == "gitea":
         _log_in(c, settings, environ, admin)
+
+
+def _measure_soon(
+    c: Config, settings: NeuralInverseHub, admin: Callable[[], Admin], region: str, records: str, folder: Path
+) -> None:
+    """Measure what repositories hold for as long as the hub runs; it reads its configuration in the loop that it runs in."""
+    from neuralinverse_hub.delivery import LedgerClient
+    from neuralinverse_hub.githost.holdings import Holdings
+    from neuralinverse_hub.githost.volumes import Volumes
+
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        # Somebody looks at the configuration only.
+        return
+    (token,) = (each["api_token"] for each in c.JupyterHub.services if each["name"] == wire.COMPUTE_SERVICE)
+    holdings = Holdings(settings.git_url, admin, settings.git_same_names or settings.login == "gitea")
+    volumes = Volumes(folder, holdings.measure, LedgerClient(records, token).deliver, "gitea", region)
+
+    def begin() -> None:
+        try:
+            volumes.open()
+            _measuring.add(volumes)
+        except OSError as error:
+            log.error("what repositories hold cannot be recorded: %s", error)
+
+    loop.call_soon(begin)
 
 
 def _log_in(c: Config, settings: NeuralInverseHub, environ: Mapping[str, str], admin: Callable[[], Admin]) -> None:

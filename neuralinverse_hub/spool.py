@@ -79,9 +79,9 @@ class Spool:
         self._fresh.append(record)
         self._arrived.set()
 
-    async def keep(self, record: object) -> None:
-        """Take a record that is on disk when this returns. Raises OSError."""
-        await asyncio.to_thread(self._write_segment, [record])
+    async def keep(self, *records: object) -> None:
+        """Take records that are on disk when this returns, all or none. Raises OSError."""
+        await asyncio.to_thread(self._write_segment, records)
         self._written.set()
 
     async def close(self) -> None:

@@ -35,6 +35,9 @@ COMPUTE_RECORDS: Final = "records/compute"
 VOLUME_RECORDS: Final = "records/volume"
 """Path below the economics service that takes records of storage and network, one JSON object a line."""
 
+TRAFFIC_SERVICE: Final = "traffic"
+"""Name under which the meter of what workspaces send hands its records to the ledger; it is called by nobody."""
+
 GIT_SERVICE: Final = "git"
 """Name of the embedded git host's JupyterHub service: ``/services/git/<user>/<repository>.git``."""
 
@@ -84,8 +87,8 @@ ENV_LEDGER_URL: Final = "NEURALINVERSE_LEDGER_URL"
 """URL of the economics service's ``USAGE_RECORDS``. The bearer is the gateway's own ``JUPYTERHUB_API_TOKEN``."""
 
 ENV_VOLUMES_URL: Final = "NEURALINVERSE_VOLUMES_URL"
-"""URL of the economics service's ``VOLUME_RECORDS``, for the embedded Git host; the bearer is its own
-``JUPYTERHUB_API_TOKEN``. Unset: nothing is measured."""
+"""URL of the economics service's ``VOLUME_RECORDS``, for the embedded Git host and the meter of what workspaces send; the
+bearer is its own ``JUPYTERHUB_API_TOKEN``. Unset: the Git host measures nothing."""
 
 # -- environment of the economics service: hub_config writes it --------------------------------------------------------
 
@@ -316,6 +319,8 @@ class UsageRecord:
     duration_s: float
     status: Literal["complete", "partial", "failed"]
     retries: int = 0
+    client: str = ""
+    """The program that asked, as it names itself, e.g. ``OpenAI/Python 2.14.0``; empty: it did not, or nobody noted it."""
 
 
 # -- compute, storage and network: the hub's side writes them, the ledger keeps them ----------------------------------

@@ -42,6 +42,7 @@ def requests_of(ledger: Ledger, person: str, hour: int) -> list[Request]:
         usage.c.output_tokens,
         sa.func.coalesce(usage.c.pico, 0),
         usage.c.retries,
+        usage.c.client,
     )
     within = (usage.c.at >= hour * HOUR, usage.c.at < (hour + 1) * HOUR, usage.c.person == person)
     with ledger.reading() as connection:

@@ -41,6 +41,7 @@ class Request:
     output_tokens: int
     pico: int
     retries: int
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +75,20 @@ def cause(requests: Sequence[Request]) -> tuple[str, bool]:
     """(what made an hour dear, in words for the operator; whether it looks like a program going round in circles)."""
     if not requests:
         return "its single requests are not kept any more", False
-    spent: Counter[tuple[str, str, str]] = Counter()
+
+    def kind(each: Request) -> tuple[str, str, str, str]:
+        return each.model, each.task, each.workspace, each.client
+
+    spent: Counter[tuple[str, str, str, str]] = Counter()
     for each in requests:
-        spent[each.model, each.task, each.workspace] += each.pico
-    (model, task, workspace), most = spent.most_common(1)[0]
-    same = [each for each in requests if (each.model, each.task, each.workspace) == (model, task, workspace)]
+        spent[kind(each)] += each.pico
+    (model, task, workspace, client), most = spent.most_common(1)[0]
+    same = [each for each in requests if kind(each) == (model, task, workspace, client)]
     whole = sum(spent.values())
     share = f"{100 * most / whole:.0f} % of it" if whole else "most of it"
     words = (
-        f"{len(requests):,} requests; {share} is {len(same):,} to {model} for {task} from workspace {workspace}, "
-        f"{show_usd(most // len(same), 4)} USD each"
+        f"{len(requests):,} requests; {share} is {len(same):,} to {model} for {task} from workspace {workspace}"
+        f"{f' by {client}' if client else ''}, {show_usd(most // len(same), 4)} USD each"
     )
     loop = _loop(same)
     return words + (f"; {loop}" if loop else ""), bool(loop)

@@ -50,6 +50,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     export = actions.add_parser("export", help="write a table of the ledger to a file")
     export.add_argument("table", choices=("usage", "usage-hours", "workspaces", "volumes"))
     export.add_argument("file", type=Path, help="a .csv or .parquet file")
+    when = export.add_mutually_exclusive_group()
+    when.add_argument("--month", type=_month, metavar="YYYY-MM", help="what happened in it, in UTC (default: ever)")
+    when.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="the same of one day")
+    export.add_argument("--person", help="what one person did, as the ledger has the name (default: everybody)")
+    export.add_argument("--json", action="store_true", help="print one JSON object: the file and how many rows it has")
 
 
 def _month(text: str) -> datetime:
@@ -57,6 +62,13 @@ def _month(text: str) -> datetime:
         return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no month; write for example 2026-10") from None
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write for example 2026-10-31") from None
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,8 +82,13 @@ def run(options: argparse.Namespace) -> int:
     ledger = Ledger(options.ledger)
     try:
         if options.action == "export":
-            count = export.write(ledger, options.table, options.file)
-            print(f"{count} rows in {options.file}")
+            period = None
+            if options.day or options.month:
+                begin, end = (options.day, options.day + timedelta(days=1)) if options.day else _period(options.month)
+                period = micros(begin), micros(end)
+            count = export.write(ledger, options.table, options.file, period, options.person)
+            said = json.dumps({"file": str(options.file), "rows": count})
+            print(said if options.json else f"{count} rows in {options.file}")
             return 0
         if options.action == "whatif":
             return _what_if(ledger, options)
@@ -196,7 +213,12 @@ def in_json(report: Report, by: Any) -> dict[str, Any]:
             **{f"{name}_usd": usd(getattr(spread, name)) for name in ("p50", "p90", "p99", "max")},
             "top_percent_share": None if spread.top_percent is None else f"{spread.top_percent:.6f}",
         },
-        "break_even": even and {"usd_per_hour": usd(even.pico_per_hour), "tokens_per_hour": even.tokens_per_hour},
+        "break_even": even
+        and {
+            "usd_per_hour": usd(even.pico_per_hour),
+            "tokens_per_hour": even.tokens_per_hour,
+            "tokens_per_hour_of_one_model": dict(even.by_model),
+        },
         "unpriced": report.unpriced.words(),
     }
 
@@ -236,6 +258,9 @@ def _show(report: Report, by: Any, title: str) -> None:
     if (even := report.break_even) is not None:
         tokens = "" if even.tokens_per_hour is None else f", {even.tokens_per_hour:,} tokens of this mix of models"
         console.print(f"An hour breaks even at {show_usd(even.pico_per_hour, 4)} USD of AI{tokens}.")
+        if len(even.by_model) > 1:
+            alone = ", ".join(f"{count:,} of {escape(model)}" for model, count in even.by_model.items())
+            console.print(f"In tokens of one model alone: {alone}.")
     for words in report.unpriced.words():
         console.print(f"[bold]unpriced[/bold], in no figure above: {escape(words)}")
 

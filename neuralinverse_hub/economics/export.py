@@ -13,6 +13,7 @@ from neuralinverse_hub.economics import schema
 from neuralinverse_hub.economics.errors import BadFile
 from neuralinverse_hub.economics.ledger import Ledger, moment
 from neuralinverse_hub.economics.money import from_pico
+from neuralinverse_hub.economics.stints import HOUR
 
 __all__ = ["TABLES", "write"]
 
@@ -26,17 +27,20 @@ _TIMES: Final = {"at", "started", "ended", "seen"}
 _ROWS: Final = 10_000
 
 
-def write(ledger: Ledger, table: str, to: Path) -> int:
+def write(
+    ledger: Ledger, table: str, to: Path, period: tuple[int, int] | None = None, person: str | None = None
+) -> int:
     """Write a table to a ``.csv`` or ``.parquet`` file; how many rows. Money is in USD, exact; times are UTC.
 
-    Raises `BadFile`.
+    ``period`` (begin, end) and ``person`` choose the rows that a report's figures of them are made of; a workspace that ran
+    over the period's edge is one of them, whole. Raises `BadFile`.
     """
     if to.suffix not in (".csv", ".parquet"):
         raise BadFile(f"{to} ends with neither .csv nor .parquet, so there is no saying what to write")
     part = to.with_name(f"{to.name}.part")
     try:
         write_parts = _csv if to.suffix == ".csv" else _parquet
-        count = write_parts(TABLES[table], _parts(ledger, TABLES[table]), part)
+        count = write_parts(TABLES[table], _parts(ledger, TABLES[table], period, person), part)
         # A file under its name is whole.
         part.replace(to)
     except OSError as error:
@@ -45,8 +49,22 @@ def write(ledger: Ledger, table: str, to: Path) -> int:
     return count
 
 
-def _parts(ledger: Ledger, table: sa.Table) -> Iterator[Sequence[Sequence[Any]]]:
+def _within(table: sa.Table, begin: int, end: int) -> sa.ColumnElement[bool]:
+    if table is schema.usage_hour:
+        return table.c.hour.between(begin // HOUR, end // HOUR - 1)
+    if table is schema.stint:
+        return (table.c.started < end) & (table.c.ended.is_(None) | (table.c.ended > begin))
+    return (table.c.at >= begin) & (table.c.at < end)
+
+
+def _parts(
+    ledger: Ledger, table: sa.Table, period: tuple[int, int] | None, person: str | None
+) -> Iterator[Sequence[Sequence[Any]]]:
     query = sa.select(table).order_by(*table.primary_key.columns).execution_options(yield_per=_ROWS)
+    if period is not None:
+        query = query.where(_within(table, *period))
+    if person is not None:
+        query = query.where(table.c.person == person)
     names = [each.name for each in table.columns]
     with ledger.reading() as connection:
         for rows in connection.execute(query).partitions():

@@ -8,25 +8,19 @@ Guarantees, each with a test:
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.economics import schema
+from neuralinverse_hub.economics.database import Database
 from neuralinverse_hub.economics.errors import BadRecord, LedgerAway
 from neuralinverse_hub.economics.records import check_texts, micros, moment, stint_of, usage_row
 from neuralinverse_hub.economics.stints import DAY, Stint, merged
@@ -50,8 +44,8 @@ class Taken:
     refused: list[str] = field(default_factory=list)
 
 
-class Ledger:
-    """One database. ``url`` is SQLAlchemy's, e.g. ``sqlite:///economics.sqlite`` or ``postgresql+psycopg://…``.
+class Ledger(Database):
+    """The ledger in one database, whose ``url`` is SQLAlchemy's.
 
     ``secret`` is what pseudonyms are made with; always the same for one database. ``clock`` is in microseconds of Unix time.
     """
@@ -59,57 +53,14 @@ class Ledger:
     def __init__(
         self, url: str, secret: bytes = b"", clock: Callable[[], int] = lambda: time.time_ns() // 1000
     ) -> None:
+        super().__init__(url)
         self._secret = secret
         self._clock = clock
-        try:
-            parsed = sa.make_url(url)
-            self.engine = sa.create_engine(parsed, pool_pre_ping=True)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
-            raise LedgerAway(f"{url!r} is not the URL of a database; write e.g. sqlite:///economics.sqlite") from error
-        except ModuleNotFoundError as error:
-            raise LedgerAway(
-                f"the database's driver {error.name} is not installed: pip install 'neuralinverse-hub[postgres]'"
-            ) from error
-        # Never with a password in it.
-        self.name = parsed.render_as_string(hide_password=True)
-        self.is_sqlite = self.engine.dialect.name == "sqlite"
-        self._writing = threading.Lock()
-        if self.is_sqlite:
-            sa.event.listen(self.engine, "connect", _set_up_sqlite)
 
     @property
     def has_secret(self) -> bool:
         """Whether it can make pseudonyms."""
         return bool(self._secret)
-
-    def close(self) -> None:
-        self.engine.dispose()
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        """A connection. Raises `LedgerAway`."""
-        try:
-            with self.engine.connect() as connection:
-                yield connection
-        except (sa.exc.IntegrityError, sa.exc.DataError):
-            # Ours: the database is well.
-            raise
-        except (sa.exc.DatabaseError, sa.exc.InterfaceError) as error:
-            raise LedgerAway(f"the ledger {self.name} does not answer: {error.orig}") from error
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """A connection whose changes are all taken at the end, or none. Raises `LedgerAway`."""
-        # SQLite has one writer at a time; a turn here is cheaper than a busy database.
-        with self._writing, self.reading() as connection, connection.begin():
-            if self.is_sqlite:
-                # From the start, or two processes could read the same and both write.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
-
-    def insert(self, table: sa.Table) -> Any:
-        """An INSERT that knows what to do with a conflict."""
-        return (sqlite if self.is_sqlite else postgresql).insert(table)
 
     def _changed(self, connection: sa.Connection, days: Iterable[int]) -> None:
         """Note that what these days say is another now."""
@@ -119,29 +70,6 @@ class Ledger:
         upsert = insert.on_conflict_do_update(index_elements=["day"], set_={"version": table.c.version + 1})
         if found:
             connection.execute(upsert, found)
-
-    # -- versions ------------------------------------------------------------------------------------------------------
-
-    def upgrade(self, revision: str = "head") -> None:
-        """Bring the tables to this version's, or to ``revision``. Raises `LedgerAway`."""
-        with self.writing() as connection:
-            if not self.is_sqlite:
-                # Replicas that start together wait for each other.
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7160538)"))
-            head = ScriptDirectory.from_config(_alembic(connection)).get_current_head()
-            options = {"version_table": schema.VERSION_TABLE}
-            now = MigrationContext.configure(connection, opts=options).get_current_revision()
-            known = {each.revision for each in ScriptDirectory.from_config(_alembic(connection)).walk_revisions()}
-            if now is not None and now not in known:
-                raise LedgerAway(
-                    f"the ledger {self.name} has tables of a newer version ({now}); this one knows {head}: upgrade it"
-                )
-            command.upgrade(_alembic(connection), revision)
-
-    def downgrade(self, revision: str) -> None:
-        """Back to the tables of ``revision``; ``base`` removes them all."""
-        with self.writing() as connection:
-            command.downgrade(_alembic(connection), revision)
 
     # -- records in ----------------------------------------------------------------------------------------------------
 
@@ -368,20 +296,6 @@ class Ledger:
             connection.execute(schema.note.delete().where(schema.note.c.name == "records_since"))
             connection.execute(schema.note.insert().values(name="records_since", value=str(since)))
             return connection.execute(schema.usage.delete().where(schema.usage.c.at < since)).rowcount
-
-
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    # Transactions begin where we say so.
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=20000", "cache_size=-65536"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _alembic(connection: sa.Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    config.attributes["connection"] = connection
-    return config
 
 
 def _note(connection: sa.Connection, name: str) -> str | None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from neuralinverse_hub.economics.money import from_pico
@@ -24,7 +24,11 @@ _COMPONENTS: Final = ("revenue", "ai", "storage", "network", "machine")
 
 
 class _Totals(Collector):
-    """What was earned and spent since the ledger's first record; nothing until that is known."""
+    """What was earned and spent since the ledger's first record; nothing until that is known.
+
+    They fall when a figure is corrected: an end of a workspace that is reported late, a new price list. So they are gauges,
+    whatever their names: of a counter that falls Prometheus thinks that it began again, and adds all of it once more.
+    """
 
     def __init__(self) -> None:
         self.amounts: Amounts | None = None
@@ -33,21 +37,19 @@ class _Totals(Collector):
     def collect(self) -> Iterator[Metric]:
         if self.amounts is None:
             return
+        # Prometheus knows floats only; the ledger's own sums stay exact.
         for component in _COMPONENTS:
             title = "Earned" if component == "revenue" else f"Cost of {component}"
-            family = CounterMetricFamily(f"neuralinverse_economics_{component}_usd", f"{title}, in USD.")
-            # Prometheus knows floats only; the ledger's own sums stay exact.
-            family.add_metric([], float(from_pico(getattr(self.amounts, component))))
-            yield family
-        margin = GaugeMetricFamily("neuralinverse_economics_margin_usd", "Earned less all cost, in USD.")
-        margin.add_metric([], float(from_pico(self.amounts.margin)))
-        yield margin
-        hours = CounterMetricFamily("neuralinverse_economics_workspace_hours", "Hours that workspaces ran.")
-        hours.add_metric([], float(Decimal(self.amounts.time) / HOUR))
-        yield hours
-        unpriced = CounterMetricFamily("neuralinverse_economics_unpriced_tokens", "Tokens of models without a price.")
-        unpriced.add_metric([], self.unpriced_tokens)
-        yield unpriced
+            yield _gauge(f"{component}_usd_total", f"{title}, in USD.", from_pico(getattr(self.amounts, component)))
+        yield _gauge("margin_usd", "Earned less all cost, in USD.", from_pico(self.amounts.margin))
+        yield _gauge("workspace_hours_total", "Hours that workspaces ran.", Decimal(self.amounts.time) / HOUR)
+        yield _gauge("unpriced_tokens_total", "Tokens of models without a price.", self.unpriced_tokens)
+
+
+def _gauge(name: str, title: str, value: Decimal | int) -> Metric:
+    family = GaugeMetricFamily(f"neuralinverse_economics_{name}", f"{title} Since the first record.")
+    family.add_metric([], float(value))
+    return family
 
 
 class Metrics:

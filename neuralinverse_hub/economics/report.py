@@ -41,6 +41,8 @@ class BreakEven:
     pico_per_hour: int
     tokens_per_hour: int | None
     """Of the mix of models that was measured; None when no token had a price."""
+    by_model: Mapping[str, int]
+    """The same, if all were of one model, with as much input to an output as that model had; without what cost nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,17 @@ def of(figures: Figures, begin: int, end: int) -> Report:
     total = figures.total
     used = sum(input_ + output for _, input_, _, output, _ in figures.models.values())
     tokens = used - figures.unpriced.tokens.total()
-    return Report(begin, end, figures, total, _spread(figures.costs), _break_even(total, tokens))
+    return Report(begin, end, figures, total, _spread(figures.costs), _break_even(total, tokens, _priced(figures)))
+
+
+def _priced(figures: Figures) -> dict[str, tuple[int, int]]:
+    """(tokens that have a price, what they cost) of each model, by its name."""
+    found: dict[str, tuple[int, int]] = {}
+    for (_task, model), (_, input_, _, output, pico) in sorted(figures.models.items()):
+        tokens, cost = found.get(model, (0, 0))
+        found[model] = tokens + input_ + output, cost + pico
+    unpriced = figures.unpriced.tokens
+    return {model: (tokens - unpriced[model], cost) for model, (tokens, cost) in found.items()}
 
 
 def _spread(found: Sequence[int]) -> Spread:
@@ -110,10 +122,12 @@ def _spread(found: Sequence[int]) -> Spread:
     return Spread(len(costs), at(50), at(90), at(99), costs[-1], Decimal(top) / whole if whole else None)
 
 
-def _break_even(total: Amounts, tokens: int) -> BreakEven | None:
+def _break_even(total: Amounts, tokens: int, models: Mapping[str, tuple[int, int]]) -> BreakEven | None:
     if not total.time:
         return None
     left = total.revenue - total.storage - total.network - total.machine
     # Both over the same hours: tokens that the money left pays for at what a token cost.
-    affordable = part(part(left, HOUR, total.time), tokens, total.ai) if total.ai > 0 and tokens > 0 else None
-    return BreakEven(part(left, HOUR, total.time), affordable)
+    hourly = part(left, HOUR, total.time)
+    affordable = part(hourly, tokens, total.ai) if total.ai > 0 and tokens > 0 else None
+    alone = {model: part(hourly, used, cost) for model, (used, cost) in models.items() if cost > 0 and used > 0}
+    return BreakEven(hourly, affordable, alone)

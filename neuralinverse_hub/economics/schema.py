@@ -47,6 +47,8 @@ usage = Table(
     Column("duration_s", Float, nullable=False),
     Column("status", String(16), nullable=False),
     Column("retries", Integer, nullable=False),
+    # As the program that asked names itself; empty: it did not.
+    Column("client", String(64), nullable=False, server_default=""),
     Index("usage_at", "at"),
 )
 """One row per answered request, as the gateway said it."""

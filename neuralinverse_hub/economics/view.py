@@ -88,6 +88,7 @@ def month_view(report: Report, today: date) -> dict[str, Any]:
                 "input": numbers[1],
                 "output": numbers[3],
                 "usd": _usd(numbers[4]),
+                "even_tokens": even.by_model.get(model) if even else None,
             }
             for (task, model), numbers in sorted(figures.models.items(), key=lambda each: (-each[1][4], each[0]))
         ],

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 NOTICE: Final = "X-NeuralInverse-Notice"
 """What the person should know about the answer: a retired model's successor, a fallback."""
+_CLIENT_LENGTH: Final = 64
 
 
 def exchanges(prefix: str, parts: Parts) -> dict[str, Callable[[HTTP1Connection], Exchange]]:
@@ -60,6 +61,11 @@ def routes(prefix: str, parts: Parts) -> list[tuple[str, type[web.RequestHandler
         (rf"{base}metrics", MetricsHandler, given),
         (r".*", UnknownHandler, given),
     ]
+
+
+def client_of(headers: Mapping[str, str]) -> str:
+    """The program that asks, as it names itself; 64 characters at most, of those that can be shown."""
+    return "".join(each for each in headers.get("User-Agent", "") if each.isprintable())[:_CLIENT_LENGTH]
 
 
 class AnswerExchange(Exchange):
@@ -227,6 +233,7 @@ class AnswerExchange(Exchange):
             duration_s=duration,
             status=status,
             retries=retries,
+            client=client_of(self.headers),
         )
         self.parts.record(record)
         if self._trace is not None and not suffix:

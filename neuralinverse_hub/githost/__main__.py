@@ -26,7 +26,7 @@ from .following import SETTINGS, Follower
 from .identity import Caller, Identity
 from .primary import Primary
 from .repositories import Repositories
-from .volumes import Volumes
+from .volumes import Held, Volumes, on_disk
 
 ENV_ROOT: Final = "NEURALINVERSE_GIT_ROOT"
 
@@ -98,7 +98,12 @@ async def _serve() -> None:
     # What a mirror holds is measured where it comes from.
     if follower is None and (url := os.environ.get(wire.ENV_VOLUMES_URL)):
         client = LedgerClient(url, os.environ.get(wire.ENV_TOKEN, ""))
-        volumes = Volumes(root, client.deliver, os.environ.get(wire.ENV_REGION, ""))
+        region = os.environ.get(wire.ENV_REGION, "")
+
+        async def measure() -> list[Held]:
+            return await asyncio.to_thread(on_disk, root)
+
+        volumes = Volumes(root / ".records", measure, client.deliver, f"git:{region}", region)
         volumes.open()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -51,6 +51,8 @@ class Repository:
     description: str
     empty: bool
     archived: bool
+    size: int
+    """Bytes, as the host last reckoned them: when branches were pushed, and when it tidied up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,10 @@ class Gitea:
         found = await self._call("GET", f"/users/{_part(login)}", missing=404)
         return None if found is None else _account(found)
 
+    async def accounts(self) -> list[Account]:
+        """All accounts of people."""
+        return [_account(each) for each in await self._pages("/admin/users?")]
+
     async def create_account(self, login: str, email: str, password: str, mark: str) -> Account | None:
         """A new account that never gets mail; None when the host does not give this name or address to anybody."""
         body = {
@@ -114,6 +120,16 @@ class Gitea:
         found = await self._call("GET", f"/repos/{_part(owner)}/{_part(name)}", missing=404)
         return None if found is None else _repository(found)
 
+    async def search(self, word: str) -> list[Repository]:
+        """All repositories with ``word`` in their name or their description, private ones included."""
+        rows = await self._pages(f"/repos/search?q={_part(word)}&includeDesc=true&", "data")
+        return [_repository(each) for each in rows]
+
+    async def tidies_up(self) -> bool:
+        """Whether the host collects garbage in its repositories by itself, at set times."""
+        tasks = await self._call("GET", "/admin/cron?limit=50")
+        return any(each.get("name") == "git_gc_repos" and each.get("schedule") not in ("", "-", None) for each in tasks)
+
     async def create_repository(self, owner: str, name: str, description: str) -> Repository | None:
         """A new private repository with a README that holds ``description``; None when the name is taken."""
         body = {"name": name, "description": description, "private": True, "auto_init": True, "readme": "Default"}
@@ -130,14 +146,8 @@ class Gitea:
 
     async def tokens(self, login: str) -> list[Token]:
         """All access tokens of the account."""
-        found: list[Token] = []
-        # Servers cap the size of a page as they like, so only an empty one says that it was the last.
-        for page in range(1, 1000):
-            rows = await self._call("GET", f"/users/{_part(login)}/tokens?page={page}&limit=50")
-            if not rows:
-                break
-            found += [Token(int(row["id"]), str(row["name"])) for row in rows]
-        return found
+        rows = await self._pages(f"/users/{_part(login)}/tokens?")
+        return [Token(int(row["id"]), str(row["name"])) for row in rows]
 
     async def create_token(self, login: str, name: str, scopes: list[str], only: str | None = None) -> str:
         """The secret of a new access token of that account. ``only``: one repository, on hosts that can limit it so."""
@@ -166,6 +176,18 @@ class Gitea:
         }
         made = await self._call("POST", "/user/applications/oauth2", body)
         return int(made["id"]), str(made["client_id"]), str(made["client_secret"])
+
+    async def _pages(self, path: str, member: str = "") -> list[dict[str, Any]]:
+        """All rows of a list; ``path`` ends where further parameters follow, ``member`` is the answer's that holds rows."""
+        found: list[dict[str, Any]] = []
+        # Servers cap the size of a page as they like, so only an empty one says that it was the last.
+        for page in range(1, 10_000):
+            answer = await self._call("GET", f"{path}page={page}&limit=50")
+            rows = answer[member] if member else answer
+            if not rows:
+                break
+            found += rows
+        return found
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None, missing: int = 0) -> Any:
         """The decoded answer; None for the status ``missing``, and for an answer without a body."""
@@ -206,4 +228,6 @@ def _repository(model: dict[str, Any]) -> Repository:
         str(model.get("description") or ""),
         bool(model.get("empty")),
         bool(model.get("archived")),
+        # In KiB there.
+        int(model.get("size") or 0) * 1024,
     )

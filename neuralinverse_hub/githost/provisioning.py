@@ -36,7 +36,7 @@ from .errors import AccountBlocked, AdminRefused, GiteaAway, GiteaRefused
 from .gitea import Account, Admin, Gitea, Repository, Token
 from .names import account_names
 
-__all__ = ["GitAccounts", "admin_from", "workspace_of"]
+__all__ = ["DESCRIPTION", "MARK", "REPOSITORY_NAMES", "GitAccounts", "admin_from", "workspace_of"]
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -45,13 +45,14 @@ ENV_ADMIN: Final = "NEURALINVERSE_GIT_ADMIN"
 ENV_ADMIN_PASSWORD: Final = "NEURALINVERSE_GIT_ADMIN_PASSWORD"
 ENV_ADMIN_PASSWORD_FILE: Final = "NEURALINVERSE_GIT_ADMIN_PASSWORD_FILE"
 
-_MARK: Final = "neuralinverse-hub:"
+MARK: Final = "neuralinverse-hub:"
+"""Begins the mark of an account that was made here; the person's hub name follows."""
 _SCOPES: Final = ["write:repository"]
-_DESCRIPTION: Final = (
+DESCRIPTION: Final = (
     "What you save in your workspaces, kept by NeuralInverse hub below refs/ni: "
     "git fetch origin 'refs/ni/*:refs/ni/*' shows it. Leave this repository in place."
 )
-_REPOSITORY_NAMES: Final = (wire.WORKSPACE_REPOSITORY, f"{wire.WORKSPACE_REPOSITORY}-neuralinverse")
+REPOSITORY_NAMES: Final = (wire.WORKSPACE_REPOSITORY, f"{wire.WORKSPACE_REPOSITORY}-neuralinverse")
 _MAX_AGE_S: Final = 30 * 86400
 _TOKEN: Final = re.compile(r"neuralinverse-hub\.([A-Za-z0-9_-]+)\.(\d+)")
 
@@ -170,7 +171,7 @@ class GitAccounts:
     async def _account(self, gitea: Gitea, person: str, *, make: bool) -> Account | None:
         """The person's account; None when there is none and none is to be made."""
         names = account_names(person)
-        mark = _MARK + person
+        mark = MARK + person
         for login in names:
             account = await gitea.account(login)
             if account is None:
@@ -211,10 +212,10 @@ class GitAccounts:
 
 async def _repository(gitea: Gitea, login: str) -> Repository:
     """The repository for the account's snapshots, made or mended where needed."""
-    for name in _REPOSITORY_NAMES:
+    for name in REPOSITORY_NAMES:
         repository = await gitea.repository(login, name)
         if repository is None:
-            repository = await gitea.create_repository(login, name, _DESCRIPTION)
+            repository = await gitea.create_repository(login, name, DESCRIPTION)
             repository = repository or await gitea.repository(login, name)
         if repository is None or not await _is_ours(gitea, repository):
             continue
@@ -223,13 +224,13 @@ async def _repository(gitea: Gitea, login: str) -> Repository:
             await gitea.unarchive(repository.path)
         return repository
     raise GiteaRefused(
-        f"{login} has repositories named {' and '.join(_REPOSITORY_NAMES)} with other content on the Git host; "
+        f"{login} has repositories named {' and '.join(REPOSITORY_NAMES)} with other content on the Git host; "
         f"rename one of them and start again."
     )
 
 
 async def _is_ours(gitea: Gitea, repository: Repository) -> bool:
     """Whether it holds snapshots, or nothing that they would get in the way of."""
-    if repository.empty or repository.description == _DESCRIPTION:
+    if repository.empty or repository.description == DESCRIPTION:
         return True
     return await gitea.has_refs(repository.path, wire.REF_ROOT.removeprefix("refs/"))

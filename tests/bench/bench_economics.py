@@ -64,6 +64,7 @@ VALUES = {
     "duration_s": "1.5",
     "status": "'complete'",
     "retries": "0",
+    "client": "'OpenAI/Python 2.14.0'",
 }
 
 

@@ -34,6 +34,7 @@ def combinations() -> Iterator[tuple[str, ...]]:
     """``base`` alone, on a laptop, and every choice of the rest on top of it."""
     yield ("base",)
     yield ("base", "kind")
+    yield ("base", "traffic")
     yield ("base", "kind", "gitea")
     for azure, gitea, production in itertools.product((False, True), repeat=3):
         layers = [name for name, chosen in (("azure", azure), ("gitea", gitea), ("production", production)) if chosen]

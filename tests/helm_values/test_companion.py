@@ -21,8 +21,8 @@ def command(*arguments: str, files: tuple[str, ...]) -> subprocess.CompletedProc
     return subprocess.run([str(helm()), *arguments, *values], capture_output=True, text=True, check=False, timeout=120)
 
 
-def render(*files: str, extra: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    done = command("template", "neuralinverse", str(layers.COMPANION), "--namespace", "ni", *extra, files=files)
+def render(*files: str, extra: tuple[str, ...] = (), namespace: str = "ni") -> list[dict[str, Any]]:
+    done = command("template", "neuralinverse", str(layers.COMPANION), "--namespace", namespace, *extra, files=files)
     assert done.returncode == 0, done.stderr
     return [each for each in yaml.safe_load_all(done.stdout) if each]
 
@@ -43,7 +43,7 @@ def test_helm_lint_finds_nothing() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("files", [("base",), ("base", "kind"), ("base", "gitea"), FULL], ids="+".join)
+@pytest.mark.parametrize("files", [("base",), ("base", "kind"), ("base", "gitea"), (*FULL, "traffic")], ids="+".join)
 def test_every_object_is_valid_for_kubernetes(files: tuple[str, ...], version: str) -> None:
     for each in render(*files):
         kubernetes_validate.validate(each, version, strict=True)
@@ -73,6 +73,46 @@ def test_no_pod_of_ours_has_a_token_of_the_cluster_or_more_rights_than_it_needs(
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
             assert container["resources"]["limits"]["memory"]
             assert container["resources"]["requests"]
+
+
+def test_the_meter_may_list_pods_here_and_read_statistics_of_nodes_and_nothing_more() -> None:
+    objects = render("base", "traffic")
+    role = one(objects, "Role", "neuralinverse-traffic")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
+    everywhere = one(objects, "ClusterRole", "ni-neuralinverse-traffic")
+    assert everywhere["rules"] == [{"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]}]
+    accounts = [
+        (each["kind"], each["subjects"])
+        for each in objects
+        if each["kind"].endswith("Binding") and each["metadata"]["name"].endswith("-traffic")
+    ]
+    assert accounts == [
+        (kind, [{"kind": "ServiceAccount", "name": "traffic", "namespace": "ni"}])
+        for kind in ("ClusterRoleBinding", "RoleBinding")
+    ]
+    pod = one(objects, "Deployment", "traffic")["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "traffic"
+    (container,) = pod["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert "args" not in container
+    (_, _, ledger) = one(objects, "NetworkPolicy", "traffic")["spec"]["egress"]
+    assert ledger["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "economics"
+    (ingress,) = one(objects, "NetworkPolicy", "economics")["spec"]["ingress"]
+    assert "traffic" in ingress["from"][0]["podSelector"]["matchExpressions"][0]["values"]
+
+
+def test_the_meter_is_off_unless_it_is_asked_for(everything: list[dict[str, Any]]) -> None:
+    assert not [each for each in everything if each["metadata"]["name"].endswith("traffic")]
+
+
+@pytest.mark.parametrize(
+    ("value", "missing"),
+    [("custom.neuralinverse.economics.enabled=false", "no ledger"), ("hub.services.traffic=null", "traffic.yaml")],
+)
+def test_a_meter_without_what_it_needs_is_refused(value: str, missing: str) -> None:
+    done = command("template", "ni", str(layers.COMPANION), "--set", value, files=("base", "traffic"))
+    assert done.returncode != 0
+    assert missing in done.stderr
 
 
 def test_secrets_are_referred_to_and_never_written_into_config_maps(everything: list[dict[str, Any]]) -> None:

@@ -198,6 +198,21 @@ def test_a_git_host_that_is_not_used_is_no_service_of_the_hub() -> None:
     assert [service["name"] for service in c.JupyterHub.services] == ["ai-gateway", "economics", "workspace-hours"]
 
 
+def test_the_meter_of_what_workspaces_send_may_hand_records_in_and_nothing_else() -> None:
+    def scopes(services: list[dict[str, object]]) -> list[str]:
+        c = Config()
+        c.JupyterHub.services = services
+        configure(c, {})
+        roles = [role for role in c.JupyterHub.load_roles if wire.TRAFFIC_SERVICE in role.get("services", [])]
+        return [scope for role in roles for scope in role["scopes"]]
+
+    # As traffic.yaml and the chart write it.
+    assert scopes([{"name": "traffic", "api_token": "t" * 32, "display": False}]) == [
+        "access:services!service=economics"
+    ]
+    assert scopes([]) == []
+
+
 def test_the_secret_behind_peoples_keys_may_come_with_the_environment_and_cannot_change(tmp_path: Path) -> None:
     configure(chart(), {ENV_SYNC_SECRET: "from-the-cluster"})
     assert (tmp_path / "sync_secret").read_text() == "from-the-cluster"

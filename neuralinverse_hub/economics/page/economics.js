@@ -136,6 +136,7 @@ function showTables(view) {
     { title: "Tokens in", value: (row) => count(row.input), number: true },
     { title: "Tokens out", value: (row) => count(row.output), number: true },
     { title: "USD", value: (row) => usd(row.usd), number: true },
+    { title: "Tokens an hour can bear", value: (row) => (row.even_tokens === null ? "" : count(row.even_tokens)), number: true },
   ], view.models);
 }
 

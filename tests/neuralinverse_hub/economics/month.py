@@ -80,6 +80,7 @@ def a_month(
                 model="deepseek-r1",
                 input_tokens=18_000 + chance.randrange(40),
                 output_tokens=900,
+                client="loop-agent/1.0",
             )
         )
     return used, ran, held

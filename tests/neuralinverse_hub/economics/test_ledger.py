@@ -20,6 +20,7 @@ from neuralinverse_hub import wire
 from neuralinverse_hub.economics import schema
 from neuralinverse_hub.economics.errors import LedgerAway
 from neuralinverse_hub.economics.ledger import ANONYMOUS, Ledger, micros
+from neuralinverse_hub.economics.records import usage_row
 from neuralinverse_hub.economics.stints import HOUR, Stint
 from tests.neuralinverse_hub.economics.records import NOON, compute, usage
 
@@ -253,6 +254,22 @@ def test_the_migrations_make_the_tables_that_the_code_knows_and_go_back(ledger: 
         assert sa.inspect(connection).get_table_names() == [schema.VERSION_TABLE]
     ledger.upgrade()
     assert ledger.add_usage([usage(1)]).new == 1
+
+
+def test_requests_of_an_earlier_version_stay_when_the_tables_learn_who_asked(ledger: Ledger) -> None:
+    ledger.downgrade("0003")
+    columns = [each.name for each in schema.usage.columns if each.name != "client"]
+    row = usage_row(usage(1), 0)
+    with ledger.writing() as connection:
+        connection.execute(
+            sa.text(f"INSERT INTO usage ({', '.join(columns)}) VALUES ({', '.join(f':{name}' for name in columns)})"),
+            {name: row[name] for name in columns},
+        )
+    ledger.upgrade()
+    assert ledger.add_usage([usage(1), usage(2, client="OpenAI/Python 2.14.0")]).known == 1
+    with ledger.reading() as connection:
+        clients = connection.execute(sa.select(schema.usage.c.client).order_by(schema.usage.c.request_id))
+        assert clients.scalars().all() == ["", "OpenAI/Python 2.14.0"]
 
 
 def test_tables_of_a_newer_version_are_left_alone(ledger: Ledger) -> None:

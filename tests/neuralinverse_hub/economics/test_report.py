@@ -12,18 +12,20 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.cli import main
-from neuralinverse_hub.economics import rows
+from neuralinverse_hub.economics import rows, schema
 from neuralinverse_hub.economics.figures import Figures
 from neuralinverse_hub.economics.ledger import Ledger, micros
 from neuralinverse_hub.economics.money import to_pico
 from neuralinverse_hub.economics.prices import default_prices, parse
 from neuralinverse_hub.economics.report import GROUPS, Amounts, Report, Rows, make
 from neuralinverse_hub.economics.stints import HOUR, Stint
+from tests.neuralinverse_hub.economics.month import a_month
 from tests.neuralinverse_hub.economics.records import NOON, compute, usage
 
 OCTOBER = micros(datetime(2026, 10, 1, tzinfo=UTC))
@@ -77,7 +79,17 @@ def test_an_hour_breaks_even_where_ai_takes_what_the_rest_leaves(ledger: Ledger)
     even = october(ledger).break_even
     assert even is not None and even.pico_per_hour == to_pico(Decimal("0.728"))
     # 48 000 tokens cost 0.10.
-    assert even.tokens_per_hour == 349_440
+    assert even.tokens_per_hour == 349_440 and even.by_model == {"llama-4": 349_440}
+
+
+def test_a_dearer_model_breaks_even_at_fewer_tokens_and_the_mix_lies_between(ledger: Ledger) -> None:
+    fill_with_the_seeds_hour(ledger)
+    # As many tokens of another, ten times the price; and of one that has none.
+    ledger.add_usage([usage(100 + number, "0.025", model="deepseek-r1") for number in range(40)])
+    ledger.add_usage([usage(200, None, model="mystery"), usage(201, "0", model="free")])
+    even = october(ledger).break_even
+    assert even is not None and even.by_model == {"llama-4": 349_440, "deepseek-r1": 34_944}
+    assert even.tokens_per_hour is not None and 34_944 < even.tokens_per_hour < 349_440
 
 
 def test_what_has_no_price_is_reported_and_is_no_zero(ledger: Ledger) -> None:
@@ -174,6 +186,25 @@ def test_the_command_prints_tables_and_json(
     assert "0.14" in shown and "breaks even at 0.7280 USD" in shown
 
 
+def test_no_money_is_ever_a_float(ledger: Ledger, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    used, ran, held = a_month(datetime(2026, 10, 1, tzinfo=UTC), 2)
+    ledger.add_usage(used)
+    ledger.add_compute(ran)
+    ledger.add_volume(held)
+
+    def no_float(text: str) -> object:
+        raise AssertionError(f"{text} is a float")
+
+    for by in GROUPS:
+        assert main(["economics", "--ledger", url, "report", "--month", "2026-10", "--by", by, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out, parse_float=no_float)["total"]["ai_usd"] != "0"
+    # Seconds may be.
+    floats = [
+        each.name for table in schema.metadata.tables.values() for each in table.c if isinstance(each.type, sa.Float)
+    ]
+    assert floats == ["first_token_s", "duration_s"]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_an_export_is_exact(ledger: Ledger, url: str, tmp_path: Path, suffix: str) -> None:
     ledger.add_usage([usage(1, "0.000000000001"), usage(2, None)])
@@ -187,6 +218,45 @@ def test_an_export_is_exact(ledger: Ledger, url: str, tmp_path: Path, suffix: st
         read = pyarrow.parquet.read_table(file).to_pylist()
         assert [row["usd"] for row in read] == [Decimal("0.000000000001"), None]
         assert read[0]["at"] == NOON + timedelta(minutes=1)
+
+
+def test_a_persons_figures_of_a_day_are_the_sums_of_the_rows_exported_for_them(
+    ledger: Ledger, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used, ran, held = a_month(datetime(2026, 10, 1, tzinfo=UTC), 3)
+    late = datetime(2026, 10, 2, 22, 30, tzinfo=UTC)
+    ledger.add_usage(used)
+    ledger.add_compute([*ran, compute(late, late + timedelta(hours=3), workspace="night", size="small")])
+    ledger.add_volume([*held, wire.VolumeRecord("n", NOON + timedelta(days=1), "network", "ada", "w", "eastus", 7)])
+    begin = micros(datetime(2026, 10, 2, tzinfo=UTC))
+    end = begin + 24 * HOUR
+    figures = make(rows.of_period(ledger, begin, end, NOVEMBER), default_prices()).by("person")["ada"]
+
+    def exported(table: str, *more: str) -> list[dict[str, str]]:
+        file = tmp_path / f"{table}.csv"
+        command = ["economics", "--ledger", url, "export", table, str(file), "--person=ada", *more]
+        assert main([*command, "--json"]) == 0
+        with file.open(newline="") as opened:
+            found = list(csv.DictReader(opened))
+        assert json.loads(capsys.readouterr().out) == {"file": str(file), "rows": len(found)}
+        return found
+
+    day = "--day=2026-10-02"
+    assert figures.ai == sum(to_pico(Decimal(row["usd"])) for row in exported("usage", day)) > 0
+    assert figures.ai == sum(to_pico(Decimal(row["usd"])) for row in exported("usage-hours", day))
+
+    def within(row: dict[str, str]) -> int:
+        started, ended = (micros(datetime.fromisoformat(row[name])) for name in ("started", "ended"))
+        return min(ended, end) - max(started, begin)
+
+    stints = exported("workspaces", day)
+    assert figures.time == sum(map(within, stints)) > HOUR
+    assert "night" in {row["workspace"] for row in stints}
+    assert "night" in {row["workspace"] for row in exported("workspaces", "--day=2026-10-03")}
+    amounts = {row["kind"]: int(row["amount"]) for row in exported("volumes", day) if row["record_id"] == "n"}
+    assert amounts == {"network": 7}
+    assert len(exported("usage", "--month=2026-10")) > len(exported("usage", day))
+    assert exported("usage", "--month=2026-11") == []
 
 
 def test_what_cannot_be_exported_is_said(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,7 @@ async def test_what_is_unusual_is_said_once_with_its_cause(desk: Desk, caplog: p
     said = [record.getMessage() for record in caplog.records if "far outside" in record.getMessage()]
     assert len(said) == 1
     assert "leslie used AI for 13.1" in said[0] and "to deepseek-r1 for reasoning" in said[0]
+    assert "by loop-agent/1.0, " in said[0]
     assert "looks like a loop: one every 8.2 s" in said[0]
     assert b"neuralinverse_economics_unusual_hours 1.0" in desk.metrics.exposition()
 

@@ -28,9 +28,11 @@ async def test_the_gateway_hands_every_request_over_once(hub: Hub, azure: Azure,
         settings = {"ledger_url": str(server.make_url("/records/usage")), "spool_dir": str(tmp_path / "spool")}
         async with serving(hub, azure_env(azure), **settings) as gateway:
             for stream in (False, True, False):
-                async with gateway.post(prompt(stream=stream)) as response:
+                names = {"User-Agent": "OpenAI/Python 2.14.0" if stream else "x" * 100}
+                async with gateway.post(prompt(stream=stream), headers=names) as response:
                     await response.read()
             await until(lambda: len(taken) == 3)
+    assert [each.client for each in taken] == ["x" * 64, "OpenAI/Python 2.14.0", "x" * 64]
     assert taken == gateway.records and len(taken) == 3
 
 

@@ -62,6 +62,11 @@ class Repo:
     description: str = ""
     private: bool = True
     archived: bool = False
+    size: int = 0
+    """In KiB, as it was when somebody last reckoned it: pushes to other refs than branches and tags do not."""
+
+    def reckon(self) -> None:
+        self.size = sum(each.stat().st_size for each in self.path.rglob("*") if each.is_file()) // 1024
 
     @property
     def full_name(self) -> str:
@@ -111,6 +116,7 @@ class StandInGitea:
         self.misuse: list[str] = []
         self.calls: list[str] = []
         self.page_size = 50
+        self.gc_schedule = "-"
         self.before: Callable[[web.Request], Awaitable[web.Response | None]] | None = None
         """Called with each request; what it returns is the answer."""
         self._ids = 0
@@ -177,6 +183,7 @@ class StandInGitea:
             who = ("-c", "user.name=Gitea", "-c", "user.email=gitea@example.org")
             commit = git("--git-dir", str(path), *who, "commit-tree", tree, "-m", "Initial commit")
             git("--git-dir", str(path), "update-ref", "refs/heads/main", commit)
+        repo.reckon()
         return repo
 
     def rename(self, repo: Repo, name: str) -> None:
@@ -318,7 +325,39 @@ class StandInGitea:
             "archived": repo.archived,
             "clone_url": f"{self.url}/{repo.full_name}.git",
             "default_branch": "main",
+            "size": repo.size,
         }
+
+    def _page(self, rows: list[Any], request: web.Request) -> list[Any]:
+        size = min(int(request.query.get("limit", self.page_size)), self.page_size)
+        first = (int(request.query.get("page", 1)) - 1) * size
+        return rows[first : first + size]
+
+    def _adminSearchUsers(self, caller: Caller | None, _v: Any, _g: Any, request: web.Request) -> tuple[int, Any]:
+        caller = self._need(caller, "admin", "read", admin=True)
+        return 200, self._page([self._user_model(each, caller) for each in self.users.values()], request)
+
+    def _repoSearch(self, caller: Caller | None, _v: Any, _g: Any, request: web.Request) -> tuple[int, Any]:
+        caller = self._need(caller, "repository", "read")
+        word = request.query.get("q", "").lower()
+        described = request.query.get("includeDesc") == "true"
+        found = [
+            self._repo_model(each)
+            for each in self.repos.values()
+            if word in each.name.lower() or (described and word in each.description.lower())
+            if caller.user.is_admin or not each.private or each.owner == caller.user.login
+        ]
+        return 200, {"ok": True, "data": self._page(found, request)}
+
+    def _adminCronList(self, caller: Caller | None, _v: Any, _g: Any, request: web.Request) -> tuple[int, Any]:
+        self._need(caller, "admin", "read", admin=True)
+        never = "0001-01-01T00:00:00Z"
+        names = {"update_mirrors": "@every 10m", "git_gc_repos": self.gc_schedule}
+        tasks = [
+            {"name": name, "schedule": each, "next": never, "prev": never, "exec_times": 0}
+            for name, each in names.items()
+        ]
+        return 200, self._page(tasks, request)
 
     def _adminCreateRepo(
         self, caller: Caller | None, values: dict[str, str], given: dict[str, Any], _: Any
@@ -373,11 +412,9 @@ class StandInGitea:
         self, caller: Caller | None, values: dict[str, str], _: Any, request: web.Request
     ) -> tuple[int, Any]:
         _, user = self._tokens_of(caller, values["username"])
-        size = min(int(request.query.get("limit", self.page_size)), self.page_size)
-        first = (int(request.query.get("page", 1)) - 1) * size
         return 200, [
             {"id": t.id, "name": t.name, "sha1": "", "token_last_eight": t.secret[-8:], "scopes": t.scopes}
-            for t in user.tokens[first : first + size]
+            for t in self._page(user.tokens, request)
         ]
 
     def _userCreateToken(

@@ -7,6 +7,7 @@ import html
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import pytest
 import requests
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.githost.provisioning import DESCRIPTION
 from neuralinverse_hub.local.ports import free_port
 from neuralinverse_hub.sync.credentials import git_environment
 from tests.neuralinverse_hub.githost.gitea import StandInGitea, git
@@ -146,6 +148,9 @@ class Person:
 def gitea(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInGitea]:
     running = StandInGitea(tmp_path_factory.mktemp("gitea")).start()
     running.add_user("Ada", "her own password")
+    # Somebody whose work is there already when the hub starts.
+    running.add_user("kim", "another password")
+    running.add_repo("kim", "workspaces", DESCRIPTION, readme=True)
     yield running
     running.stop()
     assert running.misuse == []
@@ -193,6 +198,16 @@ def test_the_hub_registers_itself_once_and_keeps_its_secret_private(hub: Hub, gi
     assert application["redirect_uris"] == [f"{hub.url}/hub/oauth_callback"]
     assert (hub.folder / "oauth_client.json").stat().st_mode & 0o777 == 0o600
     assert application["client_secret"] not in hub.log()
+
+
+def test_what_repositories_hold_is_in_the_ledger(hub: Hub, gitea: StandInGitea) -> None:
+    def rows() -> list[tuple[str, int]]:
+        with contextlib.closing(sqlite3.connect(hub.folder / "economics.sqlite")) as ledger:
+            return ledger.execute("SELECT person, amount FROM volume WHERE kind = 'storage'").fetchall()
+
+    ((person, amount),) = eventually("what is held", rows)
+    assert (person, amount) == ("kim", gitea.repos["kim/workspaces"].size * 1024)
+    assert "[cron.git_gc_repos]" in hub.log() and gitea.admin.password not in hub.log()
 
 
 def test_what_is_saved_is_in_the_persons_repository_and_comes_back(ada: Person, gitea: StandInGitea) -> None:

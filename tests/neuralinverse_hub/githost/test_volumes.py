@@ -9,7 +9,7 @@ from pathlib import Path
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.githost.repositories import Repositories
-from neuralinverse_hub.githost.volumes import Volumes, held
+from neuralinverse_hub.githost.volumes import Held, Volumes, on_disk
 from neuralinverse_hub.spool import from_line
 
 NOON = 1_790_000_000 // 3600 * 3600
@@ -25,7 +25,7 @@ async def test_every_repository_is_measured_once_an_hour(tmp_path: Path) -> None
     place = repositories.path("zoë@example.org", "workspaces")
     store = ["git", "hash-object", "-w", "--stdin"]
     await asyncio.to_thread(subprocess.run, store, cwd=place, input=blob, check=True, capture_output=True)
-    sizes = {person: size for person, _name, size in held(root)}
+    sizes = {each.person: each.size for each in on_disk(root)}
     assert set(sizes) == {"ada", "zoë@example.org"}
     assert sizes["zoë@example.org"] > sizes["ada"] + 290_000
 
@@ -37,10 +37,13 @@ async def test_every_repository_is_measured_once_an_hour(tmp_path: Path) -> None
         if len({each.record_id for each in taken}) == 4:
             both.set()
 
+    async def measure() -> list[Held]:
+        return await asyncio.to_thread(on_disk, root)
+
     at = float(NOON + 600)
     for moment in (at, at + 60, at + 3600):
         # Started anew each time: what it measures in the same hour has the same key.
-        volumes = Volumes(root, take, "eastus", clock=lambda moment=moment: moment)  # type: ignore[misc]
+        volumes = Volumes(root / ".records", measure, take, "git:eastus", "eastus", clock=lambda at=moment: at)  # type: ignore[misc]
         volumes.open()
         await volumes.measure()
         await volumes.close()
@@ -50,4 +53,4 @@ async def test_every_repository_is_measured_once_an_hour(tmp_path: Path) -> None
     assert len({each.record_id for each in taken}) == 4
     assert all(each.amount == sizes[each.person] and each.kind == "storage" for each in taken)
     # Where records wait is nobody's repository.
-    assert len(list(held(root))) == 2
+    assert len(on_disk(root)) == 2
