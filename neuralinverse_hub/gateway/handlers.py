@@ -65,7 +65,8 @@ def routes(prefix: str, parts: Parts) -> list[tuple[str, type[web.RequestHandler
 
 def client_of(headers: Mapping[str, str]) -> str:
     """The program that asks, as it names itself; 64 characters at most, of those that can be shown."""
-    return "".join(each for each in headers.get("User-Agent", "") if each.isprintable())[:_CLIENT_LENGTH]
+    named = headers.get("User-Agent", "")
+    return (named if named.isprintable() else "".join(filter(str.isprintable, named)))[:_CLIENT_LENGTH]
 
 
 class AnswerExchange(Exchange):
