@@ -95,13 +95,17 @@ def chat_ask(body: dict[str, Any]) -> Ask:
                 f"'messages[{index}].role' must be a string like 'user', not {_kind(role)}",
                 param=f"messages[{index}].role",
             )
-        words: list[str] = []
-        for text, images in _parts(message.get("content"), f"messages[{index}].content"):
-            words.append(text)
-            tokens += images * IMAGE_TOKENS
-            if images:
-                needs.add("vision")
-        said = "\n".join(words)
+        content = message.get("content")
+        if isinstance(content, str):
+            said = content
+        else:
+            words: list[str] = []
+            for text, images in _parts(content, f"messages[{index}].content"):
+                words.append(text)
+                tokens += images * IMAGE_TOKENS
+                if images:
+                    needs.add("vision")
+            said = "\n".join(words)
         tokens += estimate_tokens(said) + 3
         if said and role in {"user", "assistant"}:
             turns.append(said)
@@ -193,11 +197,8 @@ def _ask(api: Api, body: dict[str, Any], needs: set[Need], tokens: int, question
 
 
 def _parts(content: Any, where: str) -> Iterator[tuple[str, int]]:
-    """``(text, images)`` of each part of a message's content."""
+    """``(text, images)`` of each part of a message's content that is not plain text."""
     if content is None:
-        return
-    if isinstance(content, str):
-        yield content, 0
         return
     if not isinstance(content, list):
         raise BadRequest(f"'{where}' must be a string or a list of parts, not {_kind(content)}", param=where)

@@ -81,6 +81,8 @@ class ThinkSplitter:
 
 def split_thinking(text: str) -> tuple[str, str]:
     """``(reasoning, content)`` of a whole text."""
+    if OPEN not in text:
+        return "", text
     splitter = ThinkSplitter()
     first, then = splitter.feed(text), splitter.end()
     return first[0] + then[0], first[1] + then[1]
