@@ -6,6 +6,7 @@ never holds up the others.
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class LedgerClient:
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.post(self.url, data=lines, headers=headers, allow_redirects=False) as response,
+                session.post(self.url, data=io.BytesIO(lines), headers=headers, allow_redirects=False) as response,
             ):
                 if response.status != 200:
                     raise NotTaken(f"{self.url} answered {response.status}: {(await response.text())[:300]}")

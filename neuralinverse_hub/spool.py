@@ -33,7 +33,8 @@ Ledger = Callable[[bytes], Awaitable[None]]
 
 WRITE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
-SEGMENT_RECORDS: Final = 1000
+SEGMENT_RECORDS: Final = 5000
+"""In one file and one delivery at most: about two megabytes."""
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from neuralinverse_hub.economics.rounds import Retention, Rounds
 __all__ = ["Economics", "main"]
 
 BODY_LIMIT = 64 * 2**20
-"""Bytes of one batch; a spool's segment has a hundredth of it."""
+"""Bytes of one batch; a spool's segment has a twentieth of it."""
 
 
 class Economics(Application):

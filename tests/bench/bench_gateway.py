@@ -101,7 +101,7 @@ class Bench:
 
     def books(self) -> dict[str, str]:
         """A ledger for ours, and the environment that names it."""
-        command = [sys.executable, str(HERE / "books.py"), str(self.folder / "ledger.sqlite")]
+        command = [sys.executable, str(HERE / "books.py"), str(self.folder / "ledger.jsonl")]
         ledger = self.stack.enter_context(running(command, stdout=subprocess.PIPE))
         return {"NEURALINVERSE_LEDGER_URL": f"http://127.0.0.1:{port_of(ledger)}/records/usage"}
 

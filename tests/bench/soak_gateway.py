@@ -76,7 +76,7 @@ class Soak:
 
 
 async def soak(folder: Path, minutes: float, streams: int) -> bool:
-    ledger = str(folder / "ledger.sqlite")
+    ledger = str(folder / "ledger.jsonl")
     port = free_port()
     hub = Bench(folder)
     with hub.stack:

@@ -125,15 +125,15 @@ async def test_a_full_spool_gives_up_the_oldest_and_says_how_many(tmp_path: Path
     books, lost = Books(), []
     books.away = True
     line = len(to_line(record(100)))
-    spool = Spool(tmp_path, books.take, limit=line * 2500, lost=lost.append)
+    spool = Spool(tmp_path, books.take, limit=line * 12500, lost=lost.append)
     spool.open()
-    for number in range(100, 5100):
+    for number in range(100, 25100):
         spool.add(record(number))
-    await until(lambda: sum(lost) >= 2500)
+    await until(lambda: sum(lost) >= 12500)
     books.away = False
-    await until(lambda: record(5099).request_id in books.rows)
+    await until(lambda: record(25099).request_id in books.rows)
     await spool.close()
-    assert len(books.rows) + sum(lost) == 5000
+    assert len(books.rows) + sum(lost) == 25000
     assert "r100" not in books.rows
 
 
