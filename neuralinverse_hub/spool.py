@@ -101,11 +101,13 @@ class Spool:
         while not last:
             await self._arrived.wait()
             await self._pause(WRITE_S)
-            # Once more after the stop, so that nothing stays in memory.
+            # Once more after the stop, and to the end, so that nothing stays in memory.
             last = self._stop.is_set()
             self._arrived.clear()
             try:
                 await self._write()
+                while last and self._fresh:
+                    await self._write()
             except Exception as error:
                 log.warning("records cannot be written down (%s: %s); they wait", type(error).__name__, error)
                 self._arrived.set()
@@ -131,7 +133,8 @@ class Spool:
                 await self._pause(pause)
 
     async def _write(self) -> None:
-        while self._fresh:
+        # What comes meanwhile is for the next time: else a busy second would end in many small files.
+        for _ in range(0, len(self._fresh), SEGMENT_RECORDS):
             some, self._fresh = self._fresh[:SEGMENT_RECORDS], self._fresh[SEGMENT_RECORDS:]
             try:
                 await asyncio.to_thread(self._write_segment, some)

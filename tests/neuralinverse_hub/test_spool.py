@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -104,6 +105,25 @@ async def test_a_ledger_that_hangs_keeps_nothing_in_memory(tmp_path: Path) -> No
     await until(lambda: len(rows) == 49)
     await spool.close()
     assert len(set(rows)) == 49
+
+
+async def test_a_busy_second_is_one_file(tmp_path: Path) -> None:
+    deliveries: list[int] = []
+
+    async def take(lines: bytes) -> None:
+        deliveries.append(lines.count(b"\n"))
+
+    spool = Spool(tmp_path, take)
+    spool.open()
+    began = time.monotonic()
+    for number in range(3000):
+        spool.add(record(number))
+        if number % 10 == 0:
+            await asyncio.sleep(0.001)
+    await until(lambda: sum(deliveries) == 3000)
+    seconds = time.monotonic() - began
+    await spool.close()
+    assert len(deliveries) <= seconds + 2, deliveries
 
 
 async def test_records_survive_the_end_of_who_writes_them(tmp_path: Path) -> None:
