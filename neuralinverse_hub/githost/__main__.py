@@ -17,6 +17,7 @@ from tornado.netutil import bind_sockets
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.delivery import LedgerClient
+from neuralinverse_hub.environment import needed
 from neuralinverse_hub.regions import catalogue
 from neuralinverse_hub.regions.errors import BadCatalogue
 
@@ -32,10 +33,7 @@ ENV_ROOT: Final = "NEURALINVERSE_GIT_ROOT"
 
 
 def _need(name: str, what: str) -> str:
-    value = os.environ.get(name, "")
-    if not value:
-        raise GitHostError(f"{name} is not set; it should hold {what}.")
-    return value
+    return needed(os.environ, name, what, GitHostError)
 
 
 @dataclass(frozen=True, slots=True)

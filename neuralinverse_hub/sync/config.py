@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from neuralinverse_hub import wire
+from neuralinverse_hub.environment import needed
 
 from .credentials import Credentials
 from .errors import BadConfiguration
@@ -66,10 +67,7 @@ class Config:
         environ = os.environ if environ is None else environ
 
         def need(name: str, what: str) -> str:
-            value = environ.get(name, "")
-            if not value:
-                raise BadConfiguration(f"{name} is not set; it should hold {what}.")
-            return value
+            return needed(environ, name, what, BadConfiguration)
 
         folder = Path(need(wire.ENV_FOLDER, "the absolute path of the folder to protect"))
         state = Path(need(wire.ENV_STATE, "the absolute path of a private folder outside the protected one"))

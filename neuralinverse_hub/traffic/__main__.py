@@ -13,6 +13,7 @@ from typing import Final
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.delivery import LedgerClient
+from neuralinverse_hub.environment import needed
 from neuralinverse_hub.traffic.cluster import ACCOUNT, Cluster
 from neuralinverse_hub.traffic.errors import TrafficError
 from neuralinverse_hub.traffic.meter import Meter
@@ -22,10 +23,7 @@ ENV_FOLDER: Final = "NEURALINVERSE_TRAFFIC_DIR"
 
 
 def _need(name: str, what: str) -> str:
-    value = os.environ.get(name, "")
-    if not value:
-        raise TrafficError(f"{name} is not set; it should hold {what}.")
-    return value
+    return needed(os.environ, name, what, TrafficError)
 
 
 def _api() -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.neuralinverse_hub.githost.gitea import StandInGitea
 from tests.neuralinverse_hub.sync.rig import Host, TokenServer
 
 
@@ -20,3 +21,11 @@ def host(tmp_path: Path, tokens: TokenServer) -> Iterator[Host]:
     running = Host(tmp_path / "repositories", tokens.url)
     yield running
     running.stop()
+
+
+@pytest.fixture(params=["gitea", "forgejo"])
+def gitea(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StandInGitea]:
+    running = StandInGitea(tmp_path / "gitea", forgejo=request.param == "forgejo").start()
+    yield running
+    running.stop()
+    assert running.misuse == []

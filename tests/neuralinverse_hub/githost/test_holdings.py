@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,6 @@ from neuralinverse_hub.spool import from_line
 from tests.neuralinverse_hub.githost.gitea import StandInGitea, git
 
 NOON = 1_790_000_000 // 3600 * 3600
-
-
-@pytest.fixture(params=["gitea", "forgejo"])
-def gitea(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StandInGitea]:
-    running = StandInGitea(tmp_path / "gitea", forgejo=request.param == "forgejo").start()
-    yield running
-    running.stop()
-    assert running.misuse == []
 
 
 def holdings(gitea: StandInGitea, same_names: bool = False) -> Holdings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,6 @@ from neuralinverse_hub.settings import SettingError
 from tests.neuralinverse_hub.githost.gitea import StandInGitea, git
 
 NOW = time.time_ns() // 1_000_000
-
-
-@pytest.fixture(params=["gitea", "forgejo"])
-def gitea(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StandInGitea]:
-    running = StandInGitea(tmp_path / "gitea", forgejo=request.param == "forgejo").start()
-    yield running
-    running.stop()
-    assert running.misuse == []
 
 
 def accounts(gitea: StandInGitea, **settings: Any) -> GitAccounts:
