@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralinverse_hub import wire
+from neuralinverse_hub import spool, wire
 from neuralinverse_hub.spool import Spool, from_line, to_line
 from tests.neuralinverse_hub.gateway.conftest import until
 
@@ -54,9 +56,26 @@ class Books:
         self.rows.update({each.request_id: each for each in records})
 
 
-@given(st.integers(0, 10**12), st.none() | st.decimals(min_value=0, max_value=10**6, places=12))
-def test_a_line_holds_a_record_exactly(number: int, usd: Decimal | None) -> None:
-    assert from_line(wire.UsageRecord, to_line(record(number, usd))) == record(number, usd)
+@pytest.mark.parametrize("fast", [True, False])
+@given(
+    st.integers(0, 10**30),
+    st.none() | st.decimals(min_value=0, max_value=10**6, places=12),
+    st.text(st.characters(), max_size=20),
+)
+def test_a_line_holds_a_record_exactly(fast: bool, number: int, usd: Decimal | None, client: str) -> None:
+    given_ = replace(record(number, usd), client=client)
+    with pytest.MonkeyPatch.context() as patch:
+        if not fast:
+            # As where orjson is not installed.
+            patch.setattr(spool, "orjson", None)
+        line = to_line(given_)
+    assert line.endswith("\n") and line.count("\n") == 1
+    assert from_line(wire.UsageRecord, line) == given_
+
+
+def test_half_a_character_does_not_keep_a_record_from_its_ledger() -> None:
+    given_ = replace(record(1), client="\ud83d")
+    assert from_line(wire.UsageRecord, to_line(given_).encode()) == given_
 
 
 async def test_records_reach_the_ledger_and_leave_the_disk(tmp_path: Path) -> None:
