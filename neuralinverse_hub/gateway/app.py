@@ -24,11 +24,11 @@ from neuralinverse_hub.delivery import LedgerClient
 from neuralinverse_hub.gateway.admin import Login, admin_routes, cookie_secret
 from neuralinverse_hub.gateway.auth import HubIdentity
 from neuralinverse_hub.gateway.directory import Directory
-from neuralinverse_hub.gateway.edge import BODY_LIMIT, Front, Parts
+from neuralinverse_hub.gateway.edge import Front, Parts
 from neuralinverse_hub.gateway.entra import EntraIdentity
 from neuralinverse_hub.gateway.errors import ConfigurationError
 from neuralinverse_hub.gateway.handlers import exchanges, routes
-from neuralinverse_hub.gateway.listening import PromptServer, SteadyLoop
+from neuralinverse_hub.gateway.listening import Server
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.places import Place
 from neuralinverse_hub.gateway.relay import Relay
@@ -179,12 +179,11 @@ class Gateway(Application):
                 "the gateway needs a hub to know people by: JUPYTERHUB_API_URL is not set; "
                 "run it as a service of the hub, or set --Gateway.hub_api"
             )
-        SteadyLoop.install()
         async with contextlib.AsyncExitStack() as stack:
             await self._put_together(stack)
             # All went well: what was opened stays open until `close`.
             self._stack = stack.pop_all()
-        return self._listen()
+        return await self._listen()
 
     async def _put_together(self, stack: contextlib.AsyncExitStack) -> None:
         hub = await stack.enter_async_context(
@@ -253,7 +252,7 @@ class Gateway(Application):
             await asyncio.wait(set(self.parts.works), timeout=self.drain_s)
         for task in set(self.parts.works):
             task.cancel()
-        await self._server.close_all_connections()
+        await self._server.close()
         await self._stack.aclose()
 
     async def reload(self) -> None:
@@ -301,7 +300,7 @@ class Gateway(Application):
                 record.duration_s,
             )
 
-    def _listen(self) -> str:
+    async def _listen(self) -> str:
         pages = admin_routes(re.escape(self.prefix), self.parts, self._login) if self._login else []
         application = web.Application(
             [*pages, *routes(self.prefix, self.parts)],
@@ -310,13 +309,9 @@ class Gateway(Application):
         )
         parts = urlsplit(self.url)
         address = parts.hostname or "127.0.0.1"
-        front = Front(exchanges(self.prefix, self.parts), application)
-        self._stack.callback(front.close)
-        self._server = PromptServer(front, max_body_size=4 * BODY_LIMIT, max_header_size=64 * 1024)
-        # The front minds the time of all connections at once.
-        self._server.conn_params.header_timeout = None
+        self._server = Server(Front(exchanges(self.prefix, self.parts), application).answer)
         sockets = netutil.bind_sockets(parts.port or 0, address)
-        self._server.add_sockets(sockets)
+        await self._server.listen(sockets)
         port = sockets[0].getsockname()[1]
         shown = f"[{address}]" if ":" in address else address
         self.log.info("AI gateway serves http://%s:%d%sv1", shown, port, self.prefix)

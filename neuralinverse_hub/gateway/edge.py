@@ -1,7 +1,7 @@
 """What the gateway's server has in common for every address: its parts, its limits, who gets how long, OpenAI-shaped errors.
 
-Most requests are for answers: those go to an `Exchange` each, right above tornado's HTTP connection. All others, the
-pages and lists, are tornado's usual request handlers.
+Most requests are for answers: those go to an `Exchange` each, right above the HTTP connection. All others, the pages
+and lists, are tornado's usual request handlers.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import itertools
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from tornado import httputil, web
-from tornado.http1connection import HTTP1Connection
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.gateway.auth import Caller, HubIdentity, bearer
 from neuralinverse_hub.gateway.directory import Directory
 from neuralinverse_hub.gateway.errors import GatewayError
+from neuralinverse_hub.gateway.listening import Connection
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
 from neuralinverse_hub.gateway.tasks import Classifier
@@ -29,11 +29,6 @@ from neuralinverse_hub.gateway.tracing import Tracing
 
 __all__ = ["BODY_LIMIT", "ApiHandler", "Front", "Parts"]
 
-HEADERS_S: Final = 120
-"""Seconds a connection may idle, and headers may take to arrive."""
-BODY_S: Final = 60
-"""Seconds a request's body may take to arrive."""
-LOOK_S: Final = 5
 BODY_LIMIT: Final = 32 * 1024 * 1024
 """Bytes a request for an answer may have: room for a few images."""
 PAGE_BODY_LIMIT: Final = 64 * 1024
@@ -65,89 +60,33 @@ class Parts:
         return f"{self.identifier}{next(self.numbers):012x}"
 
 
-class Front(httputil.HTTPServerConnectionDelegate):
-    """Where every request arrives: those for ``exchanges``, by path, go there, all others to ``pages``.
-
-    Connections on which nothing happens for `HEADERS_S`, or whose body takes longer than `BODY_S`, are closed: one look
-    at all of them every few seconds instead of tornado's timer for each request.
-    """
+class Front:
+    """Where every request arrives: those for ``exchanges``, by path, are answered there, all others by tornado's ``pages``."""
 
     def __init__(
-        self,
-        exchanges: Mapping[str, Callable[[HTTP1Connection], httputil.HTTPMessageDelegate]],
-        pages: web.Application,
+        self, exchanges: Mapping[str, Callable[[Connection], Awaitable[None]]], pages: web.Application
     ) -> None:
         self._exchanges = exchanges
         self._pages = pages
-        self._loop = asyncio.get_running_loop()
-        self._due: dict[HTTP1Connection, float] = {}
-        self._alarm = self._loop.call_later(LOOK_S, self._look)
 
-    def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
-        assert isinstance(request_conn, HTTP1Connection)
-        self._due[request_conn] = self._loop.time() + HEADERS_S
-        return _Arrival(self, server_conn, request_conn)
-
-    def close(self) -> None:
-        """Look no more."""
-        self._alarm.cancel()
-
-    def begun(self, path: str, server_conn: object, connection: HTTP1Connection) -> httputil.HTTPMessageDelegate:
-        """Whom a request for ``path`` is for, now that its headers are here."""
-        self._due[connection] = self._loop.time() + BODY_S
+    async def answer(self, connection: Connection) -> None:
+        """Have the connection's request answered."""
+        path = connection.address.partition("?")[0].removesuffix("/")
         if (exchange := self._exchanges.get(path)) is not None:
-            return exchange(connection)
-        connection.set_max_body_size(PAGE_BODY_LIMIT)
-        return self._pages.start_request(server_conn, connection)
+            await exchange(connection)
+        else:
+            await self._show(connection)
 
-    def arrived(self, connection: HTTP1Connection) -> None:
-        """All of a request is here, or nothing more of it comes."""
-        self._due.pop(connection, None)
-
-    def _look(self) -> None:
-        now = self._loop.time()
-        for connection, due in list(self._due.items()):
-            if connection.stream is None or connection.stream.closed():
-                del self._due[connection]
-            elif due < now:
-                log.info("a connection is closed: its request did not arrive in time")
-                del self._due[connection]
-                connection.close()
-        self._alarm = self._loop.call_later(LOOK_S, self._look)
-
-
-class _Arrival(httputil.HTTPMessageDelegate):
-    """A request until it is clear whom it is for; then a window to them."""
-
-    __slots__ = ("_connection", "_front", "_server_connection", "_target")
-
-    def __init__(self, front: Front, server_connection: object, connection: HTTP1Connection) -> None:
-        self._front = front
-        self._server_connection = server_connection
-        self._connection = connection
-        self._target: httputil.HTTPMessageDelegate | None = None
-
-    def headers_received(
-        self, start_line: httputil.RequestStartLine | httputil.ResponseStartLine, headers: httputil.HTTPHeaders
-    ) -> Any:
-        assert isinstance(start_line, httputil.RequestStartLine)
-        path = start_line.path.partition("?")[0].removesuffix("/")
-        self._target = self._front.begun(path, self._server_connection, self._connection)
-        return self._target.headers_received(start_line, headers)
-
-    def data_received(self, chunk: bytes) -> Any:
-        assert self._target is not None
-        return self._target.data_received(chunk)
-
-    def finish(self) -> None:
-        self._front.arrived(self._connection)
-        assert self._target is not None
-        self._target.finish()
-
-    def on_connection_close(self) -> None:
-        self._front.arrived(self._connection)
-        if self._target is not None:
-            self._target.on_connection_close()
+    async def _show(self, connection: Connection) -> None:
+        delegate = self._pages.start_request(self, connection)
+        headers = httputil.HTTPHeaders()
+        for name, value in connection.headers.items():
+            headers.add(name, value)
+        start_line = httputil.RequestStartLine(connection.method, connection.address, connection.version)
+        delegate.headers_received(start_line, headers)
+        if body := await connection.body(PAGE_BODY_LIMIT):
+            delegate.data_received(body)
+        delegate.finish()
 
 
 def failure(request_id: str, status: int, reason: str) -> GatewayError:

@@ -1,4 +1,4 @@
-"""One request for an answer, from its headers to the last byte back, right above tornado's HTTP connection.
+"""One request for an answer, from its headers to the last byte back, right above its connection.
 
 Knows HTTP and whose request it is; nothing of models. Guarantees, each with a test:
 - who asks is known before the body is read;
@@ -14,19 +14,18 @@ import json
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from http.client import responses
 from typing import Any, Final
 
 from tornado import httputil, iostream
-from tornado.http1connection import HTTP1Connection
 
 from neuralinverse_hub.gateway import sse
 from neuralinverse_hub.gateway.asks import parse_json
 from neuralinverse_hub.gateway.auth import Caller, bearer
 from neuralinverse_hub.gateway.edge import BODY_LIMIT, Parts, failure
 from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, ShuttingDown, TooLarge
+from neuralinverse_hub.gateway.listening import BodyTooLarge, Connection
 
 __all__ = ["Exchange"]
 
@@ -34,112 +33,83 @@ UNREAD_S: Final = 120
 """Seconds a streaming client may leave what was sent to it unread."""
 
 _OK: Final = httputil.ResponseStartLine("HTTP/1.1", 200, "OK")
-_NONE: Final = httputil.HTTPHeaders()
 _ALWAYS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _STEADY: Final = "".join(f"{name}: {value}\r\n" for name, value in _ALWAYS.items())
 
 log = logging.getLogger(__name__)
 
 
-class Exchange(httputil.HTTPMessageDelegate):
+class Exchange:
     """A request and its response. Subclasses `respond`; then ``self.caller`` is known and all of the body is here."""
 
-    def __init__(self, parts: Parts, connection: HTTP1Connection) -> None:
+    def __init__(self, parts: Parts, connection: Connection) -> None:
         self.parts = parts
         self.connection = connection
+        self.headers = connection.headers
         self.caller = Caller("", "")
         self.request_id = parts.next_id()
         self.begun = False
         """Whether the response's headers are sent."""
         self.shown: dict[str, str] = {}
         """Headers that the response gets beside those that all have."""
-        self._headers = _NONE
-        self._lasting = False
-        self._body = bytearray()
-        self._too_large = False
-        self._left = False
+        self._body = b""
         self._finished = False
-        self._work: asyncio.Task[None] | None = None
 
     @abstractmethod
     async def respond(self) -> None:
         """Answer the request. A `GatewayError` that is raised becomes the answer."""
 
-    # -- the request comes --------------------------------------------------------------------------------------------
-
-    def headers_received(
-        self, start_line: httputil.RequestStartLine | httputil.ResponseStartLine, headers: httputil.HTTPHeaders
-    ) -> Awaitable[None] | None:
-        assert isinstance(start_line, httputil.RequestStartLine)
-        self._headers = headers
-        self._lasting = start_line.version == "HTTP/1.1" and headers.get("Connection", "").lower() != "close"
-        try:
-            if start_line.method != "POST":
-                error = BadRequest(f"{start_line.method} is not possible here; POST is")
-                error.status = 405
-                raise error
-            token = bearer(headers.get("Authorization"))
-            if (caller := self.parts.identity.known(token)) is None:
-                return self._identify(token)
-            self.caller = caller
-        except GatewayError as error:
-            self.fail(error)
-        return None
-
-    async def _identify(self, token: str) -> None:
-        try:
-            self.caller = await self.parts.identity.caller(token)
-        except GatewayError as error:
-            self.fail(error)
-
-    def data_received(self, chunk: bytes) -> None:
-        # A body that is too large is read to its end and thrown away, so that the client gets to read the answer.
-        if len(self._body) + len(chunk) > BODY_LIMIT:
-            self._too_large = True
-            self._body.clear()
-        if not self._too_large:
-            self._body += chunk
-
-    def finish(self) -> None:
-        self.connection.set_close_callback(self.on_connection_close)
-        self._work = work = asyncio.get_running_loop().create_task(self._run())
-        self.parts.works.add(work)
-        work.add_done_callback(self.parts.works.discard)
-
-    def on_connection_close(self) -> None:
-        self._left = True
-        if self._work is not None:
-            self._work.cancel()
-
     def body_json(self) -> dict[str, Any]:
         """The request's JSON object."""
-        if self._too_large:
-            raise TooLarge(f"the request has more than {BODY_LIMIT // 2**20} MB; send less text or smaller images")
-        body, self._body = bytes(self._body), bytearray()
+        body, self._body = self._body, b""
         return parse_json(body)
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The request's headers."""
-        return self._headers
+    # -- the request comes --------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Answer the request, whatever happens, unless it never arrives."""
         try:
-            if self.parts.draining:
-                # Its next request goes to another replica.
-                self.shown["Connection"] = "close"
-                raise ShuttingDown("this gateway is shutting down; ask again, another one answers")
-            await self.respond()
+            await self._arrive()
+            await self._work()
         except asyncio.CancelledError:
-            if not self._left:
-                raise
+            self.hang_up()
+            raise
         except iostream.StreamClosedError:
             pass
         except GatewayError as error:
             self.fail(error)
+
+    async def _arrive(self) -> None:
+        if self.connection.method != "POST":
+            error = BadRequest(f"{self.connection.method} is not possible here; POST is")
+            error.status = 405
+            raise error
+        token = bearer(self.headers.get("Authorization"))
+        self.caller = self.parts.identity.known(token) or await self.parts.identity.caller(token)
+        try:
+            self._body = await self.connection.body(BODY_LIMIT)
+        except BodyTooLarge:
+            raise TooLarge(
+                f"the request has more than {BODY_LIMIT // 2**20} MB; send less text or smaller images"
+            ) from None
+
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.parts.works.add(task)
+        try:
+            if self.parts.draining:
+                # Its next request goes to another replica.
+                self.connection.lasting = False
+                raise ShuttingDown("this gateway is shutting down; ask again, another one answers")
+            await self.respond()
+        except (GatewayError, iostream.StreamClosedError):
+            raise
         except Exception:
             log.exception("%s failed", self.request_id)
             self.fail(failure(self.request_id, 500, "the gateway failed; its log says more"))
+        finally:
+            self.parts.works.discard(task)
 
     # -- the response goes --------------------------------------------------------------------------------------------
 
@@ -191,7 +161,7 @@ class Exchange(httputil.HTTPMessageDelegate):
 
     def _begin(self, start_line: httputil.ResponseStartLine, content_type: str, body: bytes | None) -> None:
         self.begun = True
-        if body is not None and self._lasting:
+        if body is not None and self.connection.lasting and self.connection.version == "HTTP/1.1":
             self._send_whole(start_line, content_type, body)
             return
         shown = {name: _plain(value) for name, value in self.shown.items()}
@@ -203,7 +173,7 @@ class Exchange(httputil.HTTPMessageDelegate):
         self.connection.write_headers(start_line, headers, body)
 
     def _send_whole(self, start_line: httputil.ResponseStartLine, content_type: str, body: bytes) -> None:
-        """A response in one piece, on a connection that goes on: tornado takes it ready-made, for a tenth of a small answer's CPU."""
+        """A response in one piece, on a connection that goes on: ready-made, for a tenth of a small answer's CPU."""
         shown = "".join([f"{name}: {value}\r\n" for name, value in self.shown.items()])
         if not shown.isascii() or not shown.count("\r") == shown.count("\n") == len(self.shown):
             shown = "".join([f"{name}: {_plain(value)}\r\n" for name, value in self.shown.items()])

@@ -7,13 +7,11 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final, Literal
 
 from tornado import web
-from tornado.http1connection import HTTP1Connection
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.gateway import codec, metrics, sse
@@ -22,6 +20,7 @@ from neuralinverse_hub.gateway.asks import Ask, chat_ask, completion_ask, embedd
 from neuralinverse_hub.gateway.edge import ApiHandler, Parts
 from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NotAllowed, NoUpstream, UnknownModel
 from neuralinverse_hub.gateway.exchange import UNREAD_S, Exchange
+from neuralinverse_hub.gateway.listening import Connection
 from neuralinverse_hub.gateway.meter import Usage, usd
 from neuralinverse_hub.gateway.relay import Journey
 from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of
@@ -39,14 +38,14 @@ NOTICE: Final = "X-NeuralInverse-Notice"
 _CLIENT_LENGTH: Final = 64
 
 
-def exchanges(prefix: str, parts: Parts) -> dict[str, Callable[[HTTP1Connection], Exchange]]:
+def exchanges(prefix: str, parts: Parts) -> dict[str, Callable[[Connection], Awaitable[None]]]:
     """Who answers below ``prefix`` (which ends in a slash), by path."""
     base = f"{prefix}v1/"
     return {
-        f"{base}chat/completions": partial(AnswerExchange, parts, chat_ask),
-        f"{base}completions": partial(AnswerExchange, parts, completion_ask),
-        f"{base}embeddings": partial(AnswerExchange, parts, embedding_ask),
-        f"{base}responses": partial(ResponsesExchange, parts, chat_ask),
+        f"{base}chat/completions": lambda connection: AnswerExchange(parts, chat_ask, connection).run(),
+        f"{base}completions": lambda connection: AnswerExchange(parts, completion_ask, connection).run(),
+        f"{base}embeddings": lambda connection: AnswerExchange(parts, embedding_ask, connection).run(),
+        f"{base}responses": lambda connection: ResponsesExchange(parts, chat_ask, connection).run(),
     }
 
 
@@ -72,7 +71,7 @@ def client_of(headers: Mapping[str, str]) -> str:
 class AnswerExchange(Exchange):
     """``POST v1/chat/completions``, ``v1/completions`` and ``v1/embeddings``: a body in, a model's answer out."""
 
-    def __init__(self, parts: Parts, read: Callable[[dict[str, Any]], Ask], connection: HTTP1Connection) -> None:
+    def __init__(self, parts: Parts, read: Callable[[dict[str, Any]], Ask], connection: Connection) -> None:
         super().__init__(parts, connection)
         self._read = read
         self._trace: Trace | None = None
@@ -157,7 +156,7 @@ class AnswerExchange(Exchange):
     def _heartbeat(self, journey: Journey) -> None:
         """Tell a client that waits what for, in a comment that keeps the connection alive."""
         self.begin_events()
-        if not self.connection.stream.writing():
+        if not self.connection.writing():
             self.connection.write(waiting_comment(journey.place()))
         self._beat_later(journey)
 

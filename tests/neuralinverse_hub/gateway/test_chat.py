@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway import edge, exchange, handlers
+from neuralinverse_hub.gateway import exchange, handlers, listening
 from tests.neuralinverse_hub.gateway.azure import Azure, Fault
 from tests.neuralinverse_hub.gateway.conftest import KEY, Hub, Running, azure_env, prompt, serving, until
 
@@ -340,8 +340,8 @@ async def test_a_token_is_needed_before_a_body_is_read(gateway: Running) -> None
 async def test_a_request_that_comes_drop_by_drop_is_given_up(
     hub: Hub, azure: Azure, monkeypatch: pytest.MonkeyPatch, path: str, sent: bytes
 ) -> None:
-    for name in ("HEADERS_S", "BODY_S", "LOOK_S"):
-        monkeypatch.setattr(edge, name, 0.4)
+    for name in ("IDLE_S", "BODY_S"):
+        monkeypatch.setattr(listening, name, 0.4)
     async with serving(hub, azure_env(azure)) as gateway:
         head = f"POST /services/ai-gateway/v1/{path} HTTP/1.1\r\nHost: x\r\n".encode()
         answer = await raw(gateway, head + sent if sent else b"")
