@@ -1,18 +1,24 @@
 """A stand-in for Azure AI Foundry's v1 API, with faults on command. A real server on a real socket.
 
-What it answers is checked against Azure's own OpenAPI document in ``test_azure_contract.py``.
+What Azure's own OpenAPI document says stands in ``azure_v1.json``. What is answered here is checked against it in
+``test_azure_contract.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 from aiohttp import web
 
 KEY = "stand-in-azure-key"
@@ -20,6 +26,13 @@ FILTER_RESULT = {name: {"filtered": False, "severity": "safe"} for name in ("hat
 
 
 DETECTIONS = {name: {"filtered": False, "detected": False} for name in ("jailbreak", "indirect_attack")}
+
+
+@cache
+def contract(name: str) -> jsonschema.Draft202012Validator:
+    """What Azure's document says of one thing that is answered: a definition of ``azure_v1.json``."""
+    document = json.loads(Path(__file__).with_name("azure_v1.json").read_text("utf-8"))
+    return jsonschema.Draft202012Validator({**document, "$ref": f"#/$defs/{name}"})
 
 
 @dataclass
@@ -75,6 +88,7 @@ class Azure:
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/openai/v1/chat/completions", self.chat)
+        # Not Azure's: for tests with another OpenAI-compatible upstream.
         app.router.add_post("/openai/v1/completions", self.chat)
         app.router.add_post("/openai/v1/embeddings", self.embeddings)
         app.router.add_get("/openai/v1/models", self.models)
@@ -97,7 +111,10 @@ class Azure:
         body = await request.json()
         self.seen.append(Seen(body["model"], body, dict(request.headers)))
         texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
-        rows = [{"object": "embedding", "index": index, "embedding": [0.5, -0.25]} for index in range(len(texts))]
+        vector: list[float] | str = [0.5, -0.25]
+        if body.get("encoding_format") == "base64":
+            vector = base64.b64encode(struct.pack("<2f", *vector)).decode()
+        rows = [{"object": "embedding", "index": index, "embedding": vector} for index in range(len(texts))]
         usage = {"prompt_tokens": 2 * len(texts), "total_tokens": 2 * len(texts)}
         return web.json_response({"object": "list", "data": rows, "model": body["model"], "usage": usage})
 
@@ -163,7 +180,7 @@ class Azure:
     def _error(
         self, status: int, code: str, message: str, headers: dict[str, str] | None = None, param: str | None = None
     ) -> web.Response:
-        error = {"code": code, "message": message, "param": param, "type": None}
+        error = {"code": code, "message": message, "type": "error"} | ({"param": param} if param else {})
         return web.json_response({"error": error}, status=status, headers=headers)
 
     def usage(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,14 @@ def test_every_status_and_body_is_some_failure(status: int, body: bytes) -> None
     assert (failure.refusal is not None) == (failure.kind in {"refused", "too_long"})
 
 
+def test_an_error_that_leaves_members_empty_is_told_in_openais_shape() -> None:
+    body = b'{"error": {"code": "content_filter", "message": "No.", "param": null, "type": null}}'
+    refusal = failure_from(400, {}, body, now=NOW).refusal
+    assert refusal is not None
+    told = {"message": "No.", "type": "invalid_request_error", "param": None, "code": "content_filter"}
+    assert refusal.body() == {"error": told}
+
+
 def test_a_breaker_opens_after_failures_in_a_row_and_closes_with_one_success() -> None:
     breaker = Breaker()
     for _ in range(TRIES - 1):
