@@ -141,6 +141,8 @@ def completion_ask(body: dict[str, Any]) -> Ask:
 
 def embedding_ask(body: dict[str, Any]) -> Ask:
     """The ask of an embeddings body. Raises `BadRequest` naming the member that is wrong."""
+    # Numbers do not come in pieces, and an upstream may refuse words that only chats have.
+    body = {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
     value = body.get("input")
     if isinstance(value, list) and value and all(isinstance(each, int | list) for each in value):
         # Already tokens: one list of them, or several.
@@ -153,7 +155,7 @@ def embedding_ask(body: dict[str, Any]) -> Ask:
     texts = _texts(body, "input")
     if not all(text.strip() for text in texts):
         raise BadRequest("'input' contains an empty text; leave it out", param="input")
-    return _ask("embeddings", {**body, "stream": None}, {"embeddings"}, sum(map(estimate_tokens, texts)), "")
+    return _ask("embeddings", body, {"embeddings"}, sum(map(estimate_tokens, texts)), "")
 
 
 def _texts(body: dict[str, Any], name: str) -> list[str]:

@@ -1,7 +1,8 @@
 """A stand-in for Azure AI Foundry's v1 API, with faults on command. A real server on a real socket.
 
 What Azure's own OpenAPI document says stands in ``azure_v1.json``. What is answered here is checked against it in
-``test_azure_contract.py``.
+``test_azure_contract.py``; what is sent here is checked as it arrives, so that every test with a stand-in also finds
+out whether Azure would have taken its requests.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ DETECTIONS = {name: {"filtered": False, "detected": False} for name in ("jailbre
 
 @cache
 def contract(name: str) -> jsonschema.Draft202012Validator:
-    """What Azure's document says of one thing that is answered: a definition of ``azure_v1.json``."""
+    """What Azure's document says of one thing that is sent or answered: a definition of ``azure_v1.json``."""
     document = json.loads(Path(__file__).with_name("azure_v1.json").read_text("utf-8"))
     return jsonschema.Draft202012Validator({**document, "$ref": f"#/$defs/{name}"})
 
@@ -62,6 +63,8 @@ class Azure:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
+        self.violations: list[str] = []
+        """What arrived and is not allowed by Azure's document. Who sends such a thing on purpose takes it out."""
         self.pieces: list[str] = ["Hello", " from", " the", " model", "."]
         self.reasoning: list[str] = []
         self.raw: Callable[[str], list[bytes]] | None = None
@@ -109,6 +112,7 @@ class Azure:
 
     async def embeddings(self, request: web.Request) -> web.Response:
         body = await request.json()
+        self._check("embedding_request", body)
         self.seen.append(Seen(body["model"], body, dict(request.headers)))
         texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
         vector: list[float] | str = [0.5, -0.25]
@@ -120,6 +124,8 @@ class Azure:
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
+        if request.path.endswith("/chat/completions"):
+            self._check("chat_request", body)
         name = body.get("model", "")
         seen = Seen(name, body, dict(request.headers))
         self.seen.append(seen)
@@ -151,6 +157,11 @@ class Azure:
             raise
         finally:
             self.active -= 1
+
+    def _check(self, name: str, body: Any) -> None:
+        error = jsonschema.exceptions.best_match(contract(name).iter_errors(body))
+        if error is not None:
+            self.violations.append(f"{name} {error.json_path}: {error.message[:500]}")
 
     def _fault(self, name: str) -> Fault | None:
         if self.chaos is not None:
@@ -314,10 +325,11 @@ class Azure:
 
 @contextlib.asynccontextmanager
 async def standing_in(tls: ssl.SSLContext | None = None) -> AsyncIterator[Azure]:
-    """A running stand-in."""
+    """A running stand-in. Fails at the end when it was sent something that Azure would not have taken."""
     azure = Azure()
     await azure.start(tls)
     try:
         yield azure
     finally:
         await azure.stop()
+    assert not azure.violations, "not allowed by Azure's document:\n" + "\n".join(azure.violations)

@@ -1,6 +1,6 @@
-"""The stand-in answers as Azure's own OpenAPI document for v1 says, so that what passes here passes there.
+"""What is sent to the stand-in, and what it answers, is what Azure's own OpenAPI document for v1 says.
 
-The document's short form is tried, too: each definition takes what is right, and
+So what passes here passes there. The document's short form is tried, too: each definition takes what is right, and
 can say no.
 """
 
@@ -13,10 +13,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.neuralinverse_hub.gateway.azure import KEY, Azure, Fault, contract
+from neuralinverse_hub.gateway.asks import chat_ask, embedding_ask
+from neuralinverse_hub.gateway.responses import chat_body
+from tests.neuralinverse_hub.gateway.azure import KEY, Azure, Fault, contract, standing_in
+from tests.neuralinverse_hub.gateway.conftest import Running, prompt
 
 DEFINITIONS = json.loads(Path(__file__).with_name("azure_v1.json").read_text("utf-8"))["$defs"]
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+FLAT_TOOL = {"type": "function", "name": "weather", "parameters": {}, "strict": None}
 
 
 def check(value: Any, name: str) -> None:
@@ -79,6 +83,68 @@ async def test_the_list_of_models_is_azures(azure: Azure) -> None:
     assert [row["id"] for row in answer["data"]] == list(azure.deployments)
 
 
+# -- what is sent to it -------------------------------------------------------------------------------------------------
+
+
+async def test_what_azure_would_not_take_fails_the_test_that_sends_it() -> None:
+    with pytest.raises(AssertionError, match=r"embedding_request \$\.dimensions"):
+        async with standing_in() as azure:
+            await ask(azure, "embeddings", input="Hi", dimensions=0)
+
+
+async def test_what_a_client_sends_passes_untouched(gateway: Running, azure: Azure) -> None:
+    own = {"temperature": 3, "safety_identifier": "x"}
+    async with gateway.post(prompt(**own)) as response:
+        assert response.status == 200
+    assert own.items() <= azure.seen[0].body.items()
+    # Azure would refuse this one, and that is the client's to know.
+    assert azure.violations.pop().startswith("chat_request $")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": "Hi", "instructions": "Be brief", "max_output_tokens": 50, "temperature": 0.5, "user": "u"},
+        {
+            "input": [
+                {"role": "developer", "content": "Be kind"},
+                {"role": "user", "content": [{"type": "input_text", "text": "What is this?"}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "input_text", "text": "And this?"},
+                        {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"},
+                    ],
+                },
+                {"type": "reasoning", "id": "rs_1", "summary": []},
+                {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+                {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"},
+                {"type": "function_call", "call_id": "c2", "name": "weather", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_text", "text": "sunny"}]},
+                {"type": "function_call_output", "call_id": "c2", "output": "rain"},
+            ]
+        },
+        {"input": "Hi", "tools": [FLAT_TOOL], "tool_choice": "required", "parallel_tool_calls": False},
+        {"input": "Hi", "tools": [FLAT_TOOL], "tool_choice": {"type": "function", "name": "weather"}},
+        {"input": "Hi", "text": {"format": {"type": "text"}}, "reasoning": {"effort": "low", "summary": "auto"}},
+        {"input": "Hi", "text": {"format": {"type": "json_object"}}, "metadata": {"a": "b"}, "store": False},
+        {"input": "Hi", "text": {"format": {"type": "json_schema", "name": "a", "schema": {}, "strict": True}}},
+        {"input": "Hi", "service_tier": "flex", "truncation": "auto"},
+    ],
+)
+def test_what_a_response_is_asked_with_is_azures(body: dict[str, Any], stream: bool) -> None:
+    check(chat_ask(chat_body({**body, "stream": stream})).upstream_body("my-r1"), "chat_request")
+
+
+@pytest.mark.parametrize("input_", ["Hi", ["a", "b"], [1, 2], [[1], [2, 3]]])
+def test_what_embeddings_are_asked_with_is_azures(input_: Any) -> None:
+    body = {"model": "x", "input": input_, "stream": True, "stream_options": {"include_usage": True}, "user": "u"}
+    sent = embedding_ask(body).upstream_body("my-embedder")
+    check(sent, "embedding_request")
+    assert sent == {"model": "my-embedder", "input": input_, "user": "u"}
+
+
 # -- the short form of the document -------------------------------------------------------------------------------------
 
 DETECTED = {"filtered": False, "detected": True}
@@ -102,6 +168,11 @@ VECTORS = {
     "usage": {"prompt_tokens": 1, "total_tokens": 1},
 }
 MODEL = {"id": "m", "created": 1, "object": "model", "owned_by": "o"}
+USER = {"role": "user", "content": "Hi"}
+CHAT = {"model": "m", "messages": [USER]}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+REFUSAL = {"type": "refusal", "refusal": "No."}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}
 
 
 def without(value: dict[str, Any], name: str) -> dict[str, Any]:
@@ -144,6 +215,33 @@ TAKES: dict[str, list[Any]] = {
     "error": [{"error": {"code": "429", "message": "Wait.", "type": "error", "inner_error": {"any": 1}}}],
     "embeddings": [VECTORS, {**VECTORS, "data": [{**VECTOR, "embedding": "AAAAPw=="}]}],
     "models": [{"object": "list", "data": []}, {"object": "list", "data": [MODEL]}],
+    "part": [PICTURE, REFUSAL, {"type": "text", "text": ""}, {"type": "file", "file": {"file_id": "f"}}],
+    "text": ["", [{"type": "text", "text": "a"}]],
+    "message": [
+        {"role": "system", "content": "a", "name": "n"},
+        {"role": "developer", "content": [{"type": "text", "text": "a"}]},
+        {"role": "user", "content": [{"type": "text", "text": "a"}, PICTURE]},
+        {"role": "assistant", "content": [REFUSAL]},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "content": "a", "tool_call_id": "c"},
+        {"role": "function", "content": None, "name": "f"},
+    ],
+    "name": ["a-Z_9", "a" * 64],
+    "tool": [TOOL, {"type": "function", "function": {"name": "f", "description": "d", "strict": None}}],
+    "tool_choice": ["none", "auto", "required", {"type": "function", "function": {"name": "f"}}],
+    "response_format": [{"type": "text"}, {"type": "json_object"}, SCHEMA],
+    "chat_request": [
+        CHAT,
+        {**CHAT, "temperature": 2, "top_p": 0, "n": 128, "seed": -1, "stop": "a", "logit_bias": {"1": -100}},
+        {**CHAT, "stream": True, "stream_options": {"include_usage": True}, "max_completion_tokens": None},
+        {**CHAT, "tools": [TOOL], "tool_choice": "auto", "parallel_tool_calls": True, "reasoning_effort": "low"},
+        {**CHAT, "response_format": SCHEMA, "logprobs": True, "top_logprobs": 20, "metadata": {"a": "b"}},
+    ],
+    "tokens": [[1, 2]],
+    "embedding_request": [
+        {"model": "m", "input": "a", "encoding_format": "base64", "dimensions": 1, "user": "u"},
+        {"model": "m", "input": [[1], [2, 3]]},
+    ],
 }
 
 REFUSES: dict[str, list[Any]] = {
@@ -206,6 +304,90 @@ REFUSES: dict[str, list[Any]] = {
         {"data": []},
         {"object": "list", "data": ["m"]},
         *({"object": "list", "data": [without(MODEL, name)]} for name in MODEL),
+    ],
+    "part": [
+        "a",
+        {"type": "text"},
+        {"type": "input_text", "text": "a"},
+        {"type": "image_url", "image_url": "data:"},
+        {**PICTURE, "image_url": {"url": "data:", "detail": "original"}},
+        {"type": "input_audio", "input_audio": {"data": "", "format": "flac"}},
+    ],
+    "text": [None, [PICTURE], [REFUSAL], ["a"]],
+    "message": [
+        {"content": "a"},
+        {"role": "person", "content": "a"},
+        {"role": "system"},
+        {"role": "developer", "content": [PICTURE]},
+        {"role": "user", "content": None},
+        {"role": "user", "content": [REFUSAL]},
+        {"role": "assistant"},
+        {"role": "assistant", "content": [PICTURE]},
+        {"role": "assistant", "content": "a", "reasoning_content": "so"},
+        {"role": "assistant", "content": None, "tool_calls": [{**CALL, "function": {"name": "f", "arguments": None}}]},
+        {"role": "tool", "content": "a"},
+        {"role": "function", "content": "a"},
+    ],
+    "name": ["", "a" * 65, "a.b"],
+    "tool": [FLAT_TOOL, {"type": "web_search"}, {"type": "function", "function": {"name": "a b"}}],
+    "tool_choice": ["any", {"type": "function", "name": "f"}, {"type": "mcp"}, None],
+    "response_format": [
+        {"type": "json_schema"},
+        {"type": "json_schema", "json_schema": {"schema": {}}},
+        {"type": "grammar"},
+        {**SCHEMA, "type": "json_object"},
+    ],
+    "chat_request": [
+        without(CHAT, "model"),
+        without(CHAT, "messages"),
+        *(
+            {**CHAT, **wrong}
+            for wrong in (
+                {"messages": []},
+                {"stream": "yes"},
+                {"stream_options": {"include_obfuscation": False}},
+                {"max_completion_tokens": 2**31},
+                {"max_tokens": "5"},
+                {"n": 0},
+                {"n": 129},
+                {"temperature": 2.1},
+                {"top_p": -0.1},
+                {"frequency_penalty": 3},
+                {"presence_penalty": -3},
+                {"seed": 0.5},
+                {"stop": ["a"] * 5},
+                {"logprobs": 1},
+                {"top_logprobs": 21},
+                {"top_logprobs": None},
+                {"logit_bias": {"1": 101}},
+                {"reasoning_effort": "minimal"},
+                {"response_format": "json"},
+                {"tools": [TOOL] * 129},
+                {"tool_choice": "any"},
+                {"parallel_tool_calls": None},
+                {"functions": []},
+                {"function_call": "required"},
+                {"modalities": ["video"]},
+                {"audio": {"voice": "a"}},
+                {"prediction": {}},
+                {"store": "no"},
+                {"metadata": {"a": 1}},
+                {"user": None},
+                {"user_security_context": {"ip": "x"}},
+                {"data_sources": [{"type": "web"}]},
+                {"service_tier": "flex"},
+            )
+        ),
+    ],
+    "tokens": [[1.5], ["a"], [2**31], [1] * 2049],
+    "embedding_request": [
+        {"input": "a"},
+        {"model": "m"},
+        {"model": "m", "input": ""},
+        {"model": "m", "input": ["a"] * 2049},
+        {"model": "m", "input": "a", "dimensions": 0},
+        {"model": "m", "input": "a", "encoding_format": "int8"},
+        {"model": "m", "input": "a", "stream": None},
     ],
 }
 
