@@ -52,7 +52,11 @@ def chat_body(body: dict[str, Any]) -> dict[str, Any]:
     if tools := body.get("tools"):
         chat["tools"] = _tools(tools)
         choice = body.get("tool_choice")
-        if isinstance(choice, dict) and choice.get("type") == "function":
+        if isinstance(choice, dict):
+            if (kind := choice.get("type")) != "function":
+                raise Incapable(
+                    f"'tool_choice' of type {str(kind)[:60]!r} is not possible; only functions are", param="tool_choice"
+                )
             choice = {"type": "function", "function": {"name": choice.get("name")}}
         if choice is not None:
             chat["tool_choice"] = choice

@@ -81,6 +81,7 @@ async def test_responses_report_an_answer_that_broke_off(gateway: Running, azure
         ({"input": []}, "'input'"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, "item_reference"),
         ({"input": "Hi", "tools": [{"type": "web_search"}]}, "web_search"),
+        ({"input": "Hi", "tools": [FLAT_TOOL], "tool_choice": {"type": "mcp", "server_label": "x"}}, "'mcp'"),
         ({"input": ""}, "prompt is empty"),
         ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "input_file"),
     ],
