@@ -18,11 +18,9 @@ _PASSED: Final = (
     "model",
     "temperature",
     "top_p",
-    "parallel_tool_calls",
     "stream",
     "user",
     "service_tier",
-    "top_logprobs",
 )
 _ECHOED: Final[dict[str, Any]] = {
     "instructions": None,
@@ -51,6 +49,9 @@ def chat_body(body: dict[str, Any]) -> dict[str, Any]:
         chat["max_completion_tokens"] = limit
     if tools := body.get("tools"):
         chat["tools"] = _tools(tools)
+        # Upstreams refuse it where there is no tool, and the official SDKs' users set it once for all.
+        if (parallel := body.get("parallel_tool_calls")) is not None:
+            chat["parallel_tool_calls"] = parallel
         choice = body.get("tool_choice")
         if isinstance(choice, dict):
             if (kind := choice.get("type")) != "function":

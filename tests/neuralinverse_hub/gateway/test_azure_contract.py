@@ -137,6 +137,12 @@ def test_what_a_response_is_asked_with_is_azures(body: dict[str, Any], stream: b
     check(chat_ask(chat_body({**body, "stream": stream})).upstream_body("my-r1"), "chat_request")
 
 
+def test_what_says_nothing_without_something_else_is_not_sent_alone() -> None:
+    body = {"input": "Hi", "parallel_tool_calls": True, "top_logprobs": 3}
+    assert not {"parallel_tool_calls", "top_logprobs"} & chat_body(body).keys()
+    assert chat_body({**body, "tools": [FLAT_TOOL]})["parallel_tool_calls"] is True
+
+
 @pytest.mark.parametrize("input_", ["Hi", ["a", "b"], [1, 2], [[1], [2, 3]]])
 def test_what_embeddings_are_asked_with_is_azures(input_: Any) -> None:
     body = {"model": "x", "input": input_, "stream": True, "stream_options": {"include_usage": True}, "user": "u"}
