@@ -29,9 +29,6 @@ from neuralinverse_hub.gateway.listening import BodyTooLarge, Connection
 
 __all__ = ["Exchange"]
 
-UNREAD_S: Final = 120
-"""Seconds a streaming client may leave what was sent to it unread."""
-
 _OK: Final = httputil.ResponseStartLine("HTTP/1.1", 200, "OK")
 _ALWAYS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _STEADY: Final = "".join(f"{name}: {value}\r\n" for name, value in _ALWAYS.items())
@@ -75,7 +72,7 @@ class Exchange:
             self.hang_up()
             raise
         except iostream.StreamClosedError:
-            pass
+            self.hang_up()
         except GatewayError as error:
             self.fail(error)
 
@@ -83,6 +80,7 @@ class Exchange:
         if self.connection.method != "POST":
             error = BadRequest(f"{self.connection.method} is not possible here; POST is")
             error.status = 405
+            self.shown["Allow"] = "POST"
             raise error
         token = bearer(self.headers.get("Authorization"))
         self.caller = self.parts.identity.known(token) or await self.parts.identity.caller(token)
@@ -125,12 +123,11 @@ class Exchange:
             self._begin(_OK, "text/event-stream; charset=utf-8", None)
 
     async def send(self, piece: bytes) -> None:
-        """Send some events. Raises StreamClosedError, or TimeoutError when the client reads nothing for `UNREAD_S`."""
+        """Send some events. Raises StreamClosedError, or TimeoutError when the client has stopped to read."""
         sent = self.connection.write(piece)
         if not sent.done():
             # A client that stops reading must not keep its place for ever.
-            async with asyncio.timeout(UNREAD_S):
-                await sent
+            await self.connection.taken(sent)
 
     def end(self) -> None:
         """The response is complete."""
@@ -161,7 +158,8 @@ class Exchange:
 
     def _begin(self, start_line: httputil.ResponseStartLine, content_type: str, body: bytes | None) -> None:
         self.begun = True
-        if body is not None and self.connection.lasting and self.connection.version == "HTTP/1.1":
+        connection = self.connection
+        if body is not None and connection.lasting and connection.version == "HTTP/1.1" and connection.method != "HEAD":
             self._send_whole(start_line, content_type, body)
             return
         shown = {name: _plain(value) for name, value in self.shown.items()}
@@ -170,7 +168,7 @@ class Exchange:
         headers["x-request-id"] = self.request_id
         if body is not None:
             headers["Content-Length"] = str(len(body))
-        self.connection.write_headers(start_line, headers, body)
+        connection.write_headers(start_line, headers, body)
 
     def _send_whole(self, start_line: httputil.ResponseStartLine, content_type: str, body: bytes) -> None:
         """A response in one piece, on a connection that goes on: ready-made, for a tenth of a small answer's CPU."""

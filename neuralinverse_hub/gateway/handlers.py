@@ -19,7 +19,7 @@ from neuralinverse_hub.gateway.answers import Answer
 from neuralinverse_hub.gateway.asks import Ask, chat_ask, completion_ask, embedding_ask
 from neuralinverse_hub.gateway.edge import ApiHandler, Parts
 from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NotAllowed, NoUpstream, UnknownModel
-from neuralinverse_hub.gateway.exchange import UNREAD_S, Exchange
+from neuralinverse_hub.gateway.exchange import Exchange
 from neuralinverse_hub.gateway.listening import Connection
 from neuralinverse_hub.gateway.meter import Usage, usd
 from neuralinverse_hub.gateway.relay import Journey
@@ -135,8 +135,9 @@ class AnswerExchange(Exchange):
                 self.end()
             else:
                 self.answer(self.whole(answer))
+            await self.connection.taken()
         except TimeoutError:
-            log.info("%s: the client did not read for %d s", self.request_id, UNREAD_S)
+            log.info("%s: the client has stopped to read", self.request_id)
             self.hang_up()
         finally:
             answer.close()

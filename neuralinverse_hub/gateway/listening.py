@@ -8,13 +8,17 @@ request, and tornado's interface to write a response with, so that tornado's req
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http.client import responses
 from typing import Final
 
 from aiohttp import web
 from tornado import httputil, iostream
+
+from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, TooLarge
 
 __all__ = ["BodyTooLarge", "Connection", "Server"]
 
@@ -26,6 +30,8 @@ HEADER_LIMIT: Final = 64 * 1024
 """Bytes that the address, or one header, of a request may have."""
 UNSENT: Final = 64 * 1024
 """Bytes that may wait for a client to read them before a writer has to wait, too."""
+UNREAD_S: Final = 120
+"""Seconds in which a client has to read something of what waits for it."""
 
 log = logging.getLogger(__name__)
 _SILENT: Final = logging.Logger(f"{__name__}.silent", logging.CRITICAL + 1)
@@ -40,8 +46,9 @@ class Connection(httputil.HTTPConnection):
     """A request, and the way of its response back to the client."""
 
     def __init__(self, request: web.BaseRequest, transport: asyncio.Transport, sent: asyncio.Future[None]) -> None:
-        self.lasting = request.keep_alive
-        """Whether the next request may come over the same connection."""
+        self.lasting = request.keep_alive and request.content.is_eof()
+        """Whether the next request may come over the same connection. Never while a body is still to come: who answers
+        without reading it cannot know whether the client sends it, and what follows would be taken for it."""
         self.finished = False
         self._request = request
         self._transport = transport
@@ -60,7 +67,9 @@ class Connection(httputil.HTTPConnection):
     @property
     def address(self) -> str:
         """The path with its query, as it was sent."""
-        return self._request.raw_path
+        address = self._request.raw_path
+        # Every server has to understand what is usually sent to proxies only (RFC 9112, 3.2.2).
+        return self._request.rel_url.raw_path_qs if address.startswith(("http://", "https://")) else address
 
     @property
     def version(self) -> str:
@@ -79,7 +88,10 @@ class Connection(httputil.HTTPConnection):
             body = content.read_nowait()
             if len(body) > limit:
                 raise BodyTooLarge
+            self.lasting = self._request.keep_alive
             return body
+        if (self._request.content_length or 0) > limit:
+            raise BodyTooLarge
         if self.headers.get("Expect", "").lower() == "100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         pieces = bytearray()
@@ -88,6 +100,7 @@ class Connection(httputil.HTTPConnection):
                 pieces += piece
                 if len(pieces) > limit:
                     raise BodyTooLarge
+        self.lasting = self._request.keep_alive
         return bytes(pieces)
 
     # -- the response -------------------------------------------------------------------------------------------------
@@ -98,7 +111,7 @@ class Connection(httputil.HTTPConnection):
 
     def writing(self) -> bool:
         """Whether the client has not read yet what was sent to it."""
-        return self._transport.get_write_buffer_size() > 0
+        return self._unsent() > 0
 
     def write_headers(
         self,
@@ -130,13 +143,30 @@ class Connection(httputil.HTTPConnection):
         if not head.count("\r") == head.count("\n") == len(lines) - 1:
             raise ValueError(f"a header of the response has more than one line: {lines}")
         data = f"{head}\r\n\r\n".encode("latin1")
-        return self._send(data + self._framed(chunk) if chunk else data)
+        return self._send(data + self._framed(chunk) if chunk and not bodiless else data)
 
     def write(self, chunk: bytes) -> asyncio.Future[None]:
         return self._send(self._framed(chunk))
 
+    async def taken(self, sent: asyncio.Future[None] | None = None) -> None:
+        """Wait for what `write` gave, or until the client has read nearly all of what was sent to it.
+
+        Raises StreamClosedError when it leaves, TimeoutError when it reads nothing for `UNREAD_S`.
+        """
+        left = self._unsent()
+        if sent is None:
+            if left <= UNSENT:
+                return
+            sent = self._send(b"")
+        while not sent.done():
+            await asyncio.wait([sent], timeout=UNREAD_S)
+            if not sent.done() and self._unsent() >= left:
+                raise TimeoutError
+            left = self._unsent()
+        sent.result()
+
     def finish(self) -> None:
-        if self._chunked and not self._gone:
+        if self._chunked and self._open():
             self._transport.write(b"0\r\n\r\n")
         self._end()
 
@@ -153,11 +183,15 @@ class Connection(httputil.HTTPConnection):
         if callback is not None:
             callback()
 
-    def refuse(self, status: int, reason: str) -> None:
-        """Answer with nothing but a status, and take nothing more from this client."""
+    def refuse(self, error: GatewayError) -> None:
+        """Answer with an error, and take nothing more from this client."""
         if not self.finished:
-            headers = httputil.HTTPHeaders({"Content-Length": "0", "Connection": "close"})
-            self.write_headers(httputil.ResponseStartLine("HTTP/1.1", status, reason), headers)
+            body = json.dumps(error.body()).encode()
+            headers = httputil.HTTPHeaders({"Content-Type": "application/json", "Content-Length": str(len(body))})
+            headers["Connection"] = "close"
+            self.write_headers(
+                httputil.ResponseStartLine("HTTP/1.1", error.status, responses[error.status]), headers, body
+            )
             self.finish()
 
     async def over(self) -> None:
@@ -177,10 +211,17 @@ class Connection(httputil.HTTPConnection):
     def _framed(self, chunk: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked and chunk else chunk
 
+    def _open(self) -> bool:
+        # A transport that is closing is not asked: uvloop's raises an error then, asyncio's keeps what nobody will read.
+        return not (self._gone or self._transport.is_closing())
+
+    def _unsent(self) -> int:
+        return self._transport.get_write_buffer_size()
+
     def _send(self, data: bytes) -> asyncio.Future[None]:
-        if not self._gone:
+        if self._open():
             self._transport.write(data)
-            if self._transport.get_write_buffer_size() <= UNSENT:
+            if self._unsent() <= UNSENT:
                 return self._sent
         sent = asyncio.ensure_future(self._drained())
         sent.add_done_callback(_heard)
@@ -188,7 +229,7 @@ class Connection(httputil.HTTPConnection):
 
     async def _drained(self) -> None:
         try:
-            if not self._gone:
+            if self._open():
                 await self._request.writer.drain()
                 return
         except ConnectionError as error:
@@ -221,6 +262,20 @@ class _Written(web.StreamResponse):
         pass
 
 
+class _Protocol(web.RequestHandler):
+    """One client's connection, as aiohttp sees it."""
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP: an error like all others, which does not say what serves here."""
+        if self.transport is not None:
+            words = (message or "").partition("\n")[0].rstrip(":.")
+            connection = Connection(request, self.transport, self._loop.create_future())
+            connection.refuse(BadRequest(f"this is not HTTP as it should be: {words}"))
+        return _Written(lasting=False)
+
+
 class Server:
     """Has every request answered by ``answer``, in a task that is cancelled when the client leaves."""
 
@@ -231,23 +286,15 @@ class Server:
         self._sent.set_result(None)
         self._kept, self._closed = _Written(lasting=True), _Written(lasting=False)
         self._listening: list[asyncio.Server] = []
-        self._server = web.Server(
-            self._serve,
-            handler_cancellation=True,
-            access_log=None,
-            logger=_SILENT,
-            keepalive_timeout=IDLE_S,
-            lingering_time=BODY_S,
-            max_line_size=HEADER_LIMIT,
-            max_field_size=HEADER_LIMIT,
-            # A few bytes could become gigabytes.
-            auto_decompress=False,
-        )
+        self._server = web.Server(self._serve, handler_cancellation=True)
 
     async def listen(self, sockets: Iterable[socket.socket]) -> None:
         """Serve whoever connects to these."""
         for each in sockets:
-            self._listening.append(await self._loop.create_server(self._server, sock=each))
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                # Also for the last bytes of an answer, on a connection that nobody waits for any more.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_S * 1000))
+            self._listening.append(await self._loop.create_server(self._connected, sock=each))
 
     def stop(self) -> None:
         """Take no new connections; those that are open go on."""
@@ -260,6 +307,20 @@ class Server:
         self._server.pre_shutdown()
         await self._server.shutdown(1.0)
 
+    def _connected(self) -> _Protocol:
+        return _Protocol(
+            self._server,
+            loop=self._loop,
+            access_log=None,  # type: ignore[arg-type]  # as aiohttp's own server passes it for: no log
+            logger=_SILENT,
+            keepalive_timeout=IDLE_S,
+            lingering_time=BODY_S,
+            max_line_size=HEADER_LIMIT,
+            max_field_size=HEADER_LIMIT,
+            # A few bytes could become gigabytes.
+            auto_decompress=False,
+        )
+
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
         if transport is None:
@@ -269,17 +330,19 @@ class Server:
             await self._answer(connection)
             if not connection.finished:
                 await connection.over()
+            # Or else requests would go on to be answered whose answers nobody reads.
+            await connection.taken()
         except asyncio.CancelledError:
             connection.lost()
             raise
         except BodyTooLarge:
-            connection.refuse(413, "Content Too Large")
+            connection.refuse(TooLarge("the request has more bytes than this address takes"))
         except (httputil.HTTPInputError, web.RequestPayloadError):
-            connection.refuse(400, "Bad Request")
+            connection.refuse(BadRequest("this is not HTTP as it should be"))
         except TimeoutError:
-            log.info("a connection is closed: its request did not arrive in time")
+            log.info("a connection is closed: its request did not arrive, or its answer was not read, in time")
             connection.close()
-        except ConnectionError:
+        except (ConnectionError, iostream.StreamClosedError):
             connection.close()
         except Exception:
             log.exception("a request was not answered")

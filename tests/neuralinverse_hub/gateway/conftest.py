@@ -14,6 +14,7 @@ import aiohttp
 import hypothesis
 import openai
 import pytest
+import uvloop
 from aiohttp import web
 
 from neuralinverse_hub import wire
@@ -25,6 +26,12 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 SCOPE = "access:services!service=ai-gateway"
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Sockets are tried on both loops that the gateway may run on: their transports differ where connections end."""
+    both = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return both if item.path.name == "test_listening.py" else {"asyncio": asyncio.new_event_loop}
 
 
 class Hub:

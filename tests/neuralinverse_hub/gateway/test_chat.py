@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ import openai
 import pytest
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway import exchange, handlers, listening
+from neuralinverse_hub.gateway import handlers, listening
 from tests.neuralinverse_hub.gateway.azure import Azure, Fault
 from tests.neuralinverse_hub.gateway.conftest import KEY, Hub, Running, azure_env, prompt, serving, until
 
@@ -324,8 +325,46 @@ async def test_what_no_header_can_hold_is_shown_as_well_as_it_can(
 
 async def test_a_token_is_needed_before_a_body_is_read(gateway: Running) -> None:
     head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer nobody\r\n"
-    answer = await raw(gateway, head + b"Content-Length: 1000000\r\n\r\n")
-    assert b" 401 " in answer.split(b"\r\n")[0]
+    for more in (b"", b"Expect: 100-continue\r\n"):
+        answer = await raw(gateway, head + more + b"Content-Length: 1000000\r\n\r\n")
+        assert b" 401 " in answer.split(b"\r\n")[0]
+        # Whether the body comes after all is not known, so nothing that follows could be told from it.
+        assert b"\r\nConnection: close\r\n" in answer
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS"])
+async def test_an_address_for_answers_takes_nothing_but_post(gateway: Running, method: str, version: str) -> None:
+    head = f"{method} /services/ai-gateway/v1/chat/completions HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n"
+    shown, _, body = (await raw(gateway, head.encode())).partition(b"\r\n\r\n")
+    assert b" 405 " in shown and b"\r\nAllow: POST\r\n" in shown
+    assert (body == b"") == (method == "HEAD")
+
+
+async def test_who_asks_for_a_head_and_goes_on_gets_no_body_in_between(gateway: Running) -> None:
+    head = b"HEAD /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /services/ai-gateway/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    reader, writer = await connected(gateway)
+    writer.write(head + last)
+    first, _, second = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+    assert b" 405 " in first and second.startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()
+
+
+async def test_a_whole_answer_that_nobody_reads_does_not_stay(
+    gateway: Running, azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "UNREAD_S", 0.3)
+    azure.pieces = ["word " * 4_000_000]
+    reader, writer = await connected(gateway)
+    body = json.dumps(prompt()).encode()
+    head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\n"
+    writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    record = await until(lambda: gateway.records and gateway.records[0])
+    assert record.status == "complete" and not gateway.gateway.parts.works
+    with contextlib.suppress(ConnectionError):
+        assert len(await reader.read()) < 20_000_000
+    writer.close()
 
 
 @pytest.mark.parametrize("path", ["chat/completions", "models"])
@@ -390,14 +429,19 @@ async def test_prompts_and_answers_are_in_no_log(
 async def test_a_client_that_stops_reading_is_given_up_in_the_end(
     gateway: Running, azure: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "UNREAD_S", 0.3)
+    monkeypatch.setattr(listening, "UNREAD_S", 0.3)
     azure.pieces = ["word " * 20_000] * 400
     body = json.dumps(prompt(stream=True)).encode()
     head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\n"
-    parts = urlsplit(gateway.url)
-    _, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1024)
+    _, writer = await connected(gateway)
     writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     record = await until(lambda: gateway.records and gateway.records[0])
     assert record.status == "partial"
     await until(lambda: azure.seen[0].aborted)
     writer.close()
+
+
+async def connected(gateway: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose client reads no more than it asks for."""
+    parts = urlsplit(gateway.url)
+    return await asyncio.open_connection(parts.hostname, parts.port, limit=1024)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import re
+import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +17,7 @@ from tornado import httputil, iostream, web
 from neuralinverse_hub.gateway import edge, listening
 from neuralinverse_hub.gateway.edge import Front
 from neuralinverse_hub.gateway.listening import Connection, Server
+from tests.neuralinverse_hub.gateway.conftest import until
 
 
 class Echo(web.RequestHandler):
@@ -198,13 +199,33 @@ async def test_a_body_without_an_end_is_not_read_to_it(link: Link, monkeypatch: 
     assert (await link.head()).startswith(b"HTTP/1.1 413 ")
     # Who still sends can do so for a while, to see the answer; then the connection ends.
     link.writer.write(b"1\r\nx\r\n0\r\n\r\n")
-    assert await link.rest() == b""
+    assert b"request_too_large" in await link.rest()
+
+
+async def test_a_body_that_is_said_to_be_too_large_is_not_asked_for(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "PAGE_BODY_LIMIT", 10)
+    monkeypatch.setattr(listening, "BODY_S", 0.2)
+    link.writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n")
+    assert (await link.head()).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_the_address_may_be_a_whole_one_as_for_a_proxy(link: Link) -> None:
+    for sent in ("http://x/echo", "https://somewhere.else:80/echo?a=b"):
+        link.send(f"GET {sent} HTTP/1.1")
+        assert (await link.answer(3))[1] == b"got"
+    link.send("GET http://x HTTP/1.1")
+    assert b" 404 " in await link.head()
 
 
 @pytest.mark.parametrize(
     "sent",
     [
         pytest.param(b"nonsense\r\n\r\n", id="no HTTP"),
+        pytest.param(b"BREW /echo HTTP/1.1\r\nHost: x\r\n\r\n", id="a method nobody knows"),
+        pytest.param(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", id="an address that is not ASCII"),
+        pytest.param(b"GET /echo HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 1000 + b"\r\n", id="very many headers"),
         pytest.param(b"GET /echo HTTP/1.1\r\n\r\n", id="no host"),
         pytest.param(b"GET /echo HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n", id="a header's name"),
         pytest.param(b"GET /echo HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 100_000 + b"\r\n\r\n", id="a large header"),
@@ -226,7 +247,10 @@ async def test_what_is_not_http_is_refused_and_the_connection_ends(
 ) -> None:
     link.writer.write(sent)
     answer = await link.rest()
-    assert re.match(rb"HTTP/1\.[01] 400 ", answer) and answer.count(b"HTTP/1.") == 1
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ") and b"\r\nConnection: close" in head and answer.count(b"HTTP/1.") == 1
+    assert json.loads(body)["error"]["type"] == "invalid_request_error"
+    assert b"Server:" not in head and b"aiohttp" not in answer
     assert not caplog.records, "what somebody sent, a token perhaps, is nothing for the log"
 
 
@@ -335,6 +359,71 @@ async def test_a_writer_learns_when_a_client_leaves_that_did_not_read() -> None:
                 await asyncio.wait_for(write, 5)
         connection.finish()
         await asyncio.gather(*writes, return_exceptions=True)
+
+
+LARGE = b"x" * 20_000_000
+
+
+async def large(connection: Connection) -> None:
+    """Answers with more than a socket takes at once, and does not look whether it is read."""
+    headers = httputil.HTTPHeaders({"Content-Length": str(len(LARGE))})
+    connection.write_headers(httputil.ResponseStartLine("HTTP/1.1", 200, "OK"), headers, LARGE)
+    connection.finish()
+
+
+async def test_an_answer_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "UNREAD_S", 0.2)
+    async with served(large) as (server, connect):
+        link = await connect()
+        link.send("GET / HTTP/1.1")
+        await link.head()
+        await until(lambda: not server._server.connections)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await link.reader.readexactly(len(LARGE))
+
+
+async def test_an_answer_that_is_read_slowly_is_sent_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "UNREAD_S", 0.2)
+    async with served(large) as (_, connect):
+        link = await connect()
+        link.send("GET / HTTP/1.1")
+        await link.head()
+        for _ in range(20):
+            await asyncio.wait_for(link.reader.readexactly(len(LARGE) // 20), 5)
+            await asyncio.sleep(0.05)
+
+
+async def test_who_does_not_read_gets_no_further_answers() -> None:
+    answered = 0
+
+    async def answer(connection: Connection) -> None:
+        nonlocal answered
+        answered += 1
+        await large(connection)
+
+    async with served(answer) as (_, connect):
+        link = await connect()
+        for _ in range(10):
+            link.send("GET / HTTP/1.1")
+        await link.head()
+        await asyncio.sleep(0.2)
+        assert answered == 1
+        for _ in range(9):
+            await asyncio.wait_for(link.reader.readexactly(len(LARGE)), 5)
+            await link.head()
+        assert answered == 10
+
+
+async def test_writing_to_a_connection_that_is_closed_is_told_and_no_mistake() -> None:
+    async with slow() as (_, _link, connection, _left):
+        begin(connection)
+        connection.close()
+        for _ in range(10):
+            late = connection.write(b"late")
+            await asyncio.sleep(0)
+        connection.finish()
+        with pytest.raises(iostream.StreamClosedError):
+            await late
 
 
 async def test_an_answer_that_is_broken_off_ends_the_connection() -> None:
