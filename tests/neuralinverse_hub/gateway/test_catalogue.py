@@ -202,13 +202,18 @@ async def test_regions_share_by_weight_and_load(hub: Hub, azure: Azure, tmp_path
     assert (asked.count("my-llama"), asked.count("second")) == (8, 4)
 
 
-async def test_the_operator_is_warned_of_retirements(hub: Hub, azure: Azure, tmp_path: Path) -> None:
-    soon = (datetime.now(UTC) + timedelta(days=20)).date()
+@pytest.mark.parametrize(("days", "warned"), [(1, True), (30, True), (31, False)])
+async def test_the_operator_is_warned_of_retirements(
+    hub: Hub, azure: Azure, tmp_path: Path, caplog: pytest.LogCaptureFixture, days: int, warned: bool
+) -> None:
+    # What retires in 30 days is warned of, and not a day before that.
+    soon = (datetime.now(UTC) + timedelta(days=days)).date()
     file = tmp_path / "table.json"
     file.write_text(json.dumps(own(azure, models={"llama-4": {"retires": str(soon)}})))
     async with serving(hub, {**azure_env(azure), "SWEDEN_KEY": KEY}, table_file=str(file)) as gateway:
         sentences = gateway.gateway.parts.directory.retirements()
-    assert any(sentence.startswith(f"llama-4 retires on {soon}") for sentence in sentences)
+    assert any(sentence.startswith(f"llama-4 retires on {soon}") for sentence in sentences) is warned
+    assert (f"llama-4 retires on {soon}" in caplog.text) is warned
     assert any(sentence.startswith("deepseek-r1 retired on 2026-08-13") for sentence in sentences)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,6 +51,18 @@ async def test_each_task_goes_to_its_model(gateway: Running, azure: Azure, task:
     assert [seen.deployment for seen in azure.seen] == [deployment]
 
 
+async def test_a_retired_model_is_served_by_its_successor_and_the_answer_and_the_log_say_so(
+    hub: Hub, azure: Azure, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(hub, {**azure_env(azure), "AZURE_AI_DEPLOYMENTS": ""}) as gateway:
+        async with gateway.post({**prompt(), "model": "deepseek-r1"}) as response:
+            assert (await response.json())["model"] == "DeepSeek-V4-Pro"
+            assert response.headers[wire.HEADER_MODEL] == "deepseek-v4-pro"
+            notice = response.headers[handlers.NOTICE]
+            assert notice == "deepseek-r1 retired on 2026-08-13; its successor is deepseek-v4-pro"
+            assert f"{response.headers['x-request-id']}: {notice}" in caplog.text
+
+
 async def test_auto_decides_by_the_prompt_and_says_why(gateway: Running, azure: Azure) -> None:
     text = "Write a Python function validate_email(email) and unit tests"
     async with gateway.post({**prompt(text), "model": "auto"}) as response:
@@ -71,6 +84,48 @@ async def test_usage_is_metered_and_hidden_from_a_client_that_did_not_ask(gatewa
     assert record.usd is not None and record.usd == Decimal("0.000009")
 
 
+@pytest.mark.parametrize(
+    ("usage", "counts", "usd"),
+    [
+        pytest.param(
+            {
+                "prompt_tokens": 1000,
+                "completion_tokens": 100,
+                "prompt_tokens_details": {"cached_tokens": 800},
+                "completion_tokens_details": {"reasoning_tokens": 60},
+            },
+            (1000, 800, 100, 60),
+            "0.00065",
+            id="cached and reasoning tokens",
+        ),
+        pytest.param(
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 2,
+                "prompt_tokens_details": {"cached_tokens": 99},
+                "completion_tokens_details": {"reasoning_tokens": -1},
+            },
+            (10, 10, 2, 0),
+            "0.000008",
+            id="parts larger than their whole",
+        ),
+        pytest.param({"prompt_tokens": "3", "completion_tokens": None}, (5, 0, 2, 0), "0.0000055", id="no numbers"),
+    ],
+)
+async def test_what_an_upstream_counted_is_what_is_recorded(
+    gateway: Running, azure: Azure, usage: dict[str, Any], counts: tuple[int, ...], usd: str
+) -> None:
+    events = [{"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}]
+    events += [{"choices": [], "usage": usage}]
+    azure.raw = lambda name: [*(b"data: %b\n\n" % json.dumps(each).encode() for each in events), b"data: [DONE]\n\n"]
+    async with gateway.post(prompt(stream=True)) as response:
+        assert (await response.text()).endswith("data: [DONE]\n\n")
+    record = gateway.records[0]
+    recorded = (record.input_tokens, record.cached_tokens, record.output_tokens, record.reasoning_tokens)
+    assert recorded == counts
+    assert record.usd == Decimal(usd)
+
+
 async def test_usage_reaches_a_client_that_asked(gateway: Running) -> None:
     async with gateway.post(prompt(stream=True, stream_options={"include_usage": True})) as response:
         events = [json.loads(line[6:]) for line in (await response.text()).split("\n\n")[:-2]]
@@ -89,6 +144,25 @@ async def test_a_client_that_leaves_takes_the_upstream_request_with_it_and_is_st
     record = await until(lambda: gateway.records and gateway.records[0])
     assert record.status == "partial"
     assert 0 < record.output_tokens < 2000
+
+
+async def test_an_upstream_is_stopped_within_two_pieces_of_its_clients_leaving(gateway: Running, azure: Azure) -> None:
+    written = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal written
+        for _ in range(1000):
+            written += 1
+            yield b'data: {"choices": [{"index": 0, "delta": {"content": "word"}}]}\n\n'
+
+    azure.raw = lambda name: pieces()  # type: ignore[assignment, return-value]  # one after the other, as they are sent
+    azure.pause_s = 0.1
+    response = await gateway.post(prompt(stream=True))
+    await response.content.readany()
+    seen = written
+    response.close()
+    await until(lambda: azure.seen[0].aborted)
+    assert written - seen <= 2
 
 
 async def test_a_client_that_leaves_before_the_answer_aborts_too(gateway: Running, azure: Azure) -> None:
@@ -406,6 +480,8 @@ async def test_metrics_health_and_readiness(gateway: Running) -> None:
     async with gateway.session.get(base + "metrics", headers={"Authorization": "Bearer root-token"}) as response:
         text = await response.text()
     assert 'gen_ai_client_token_usage_sum{gen_ai_request_model="mistral-large"' in text
+    assert 'gen_ai_client_operation_duration_seconds_count{gen_ai_request_model="mistral-large"' in text
+    assert 'gen_ai_client_operation_time_to_first_chunk_seconds_count{gen_ai_request_model="mistral-large"' in text
     assert 'neuralinverse_gateway_healthy{deployment="azure/Mistral-Large-3"} 1.0' in text
     assert "ada" not in text, "persons are no labels"
     for path, status in (("healthz", 200), ("readyz", 200), ("readyz?without=upstream", 200)):
@@ -422,6 +498,10 @@ async def test_prompts_and_answers_are_in_no_log(
         for stream in (False, True, True):
             async with gateway.post(prompt("a private question", stream=stream)) as response:
                 await response.read()
+        for body in (b'{"messages": "a private question"', b'{"input": "a private question", "model": "unknown"}'):
+            for path in ("/chat/completions", "/responses", "/completions", "/embeddings", "/nothing"):
+                async with gateway.post(body, path=path) as response:
+                    assert response.status in (400, 404)
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert "private question" not in said and "unspeakable" not in said and KEY not in said
 

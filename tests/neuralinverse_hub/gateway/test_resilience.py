@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
+import socket
 import ssl
 import subprocess
 import sys
@@ -151,6 +153,32 @@ async def test_silence_before_the_first_byte_goes_elsewhere(hub: Hub, azure: Azu
             assert response.headers[wire.HEADER_MODEL] == "mistral-large"
 
 
+async def test_an_upstream_that_cannot_be_reached_in_time_is_passed_over(hub: Hub, azure: Azure) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        # Nobody accepts: whoever comes after the first few is not even told that it has to wait.
+        waiting = [socket.create_connection(deaf.getsockname())]
+        with contextlib.suppress(TimeoutError):
+            while len(waiting) < 10:
+                waiting.append(socket.create_connection(deaf.getsockname(), timeout=0.2))
+        env = {
+            **azure_env(azure),
+            "AZURE_AI_ENDPOINT": f"http://127.0.0.1:{deaf.getsockname()[1]}",
+            "OPENAI_UPSTREAM_URL": azure.url + "/openai/v1",
+            "OPENAI_UPSTREAM_MODEL": "my-llama",
+        }
+        async with serving(hub, env, connect_timeout_s=0.2) as gateway:
+            async with gateway.post(prompt()) as response:
+                assert response.status == 200
+                assert response.headers[wire.HEADER_UPSTREAM].startswith("openai")
+            async with gateway.post({**prompt(), "model": "azure/Mistral-Large-3"}) as response:
+                assert response.status == 503
+                assert "could not be reached in 0.2 s" in (await response.json())["error"]["message"]
+        for each in waiting:
+            each.close()
+
+
 async def test_silence_within_an_answer_ends_it_with_an_error(hub: Hub, azure: Azure) -> None:
     azure.faults = [Fault("hang-within")]
     async with serving(hub, azure_env(azure), gap_timeout_s=0.2) as gateway:
@@ -239,6 +267,33 @@ async def test_a_waiting_person_sees_their_place(hub: Hub, azure: Azure) -> None
         await first
 
 
+async def test_work_that_nobody_waits_for_comes_after_what_people_wait_for(
+    hub: Hub, azure: Azure, tmp_path: Path
+) -> None:
+    row = {"upstream": "one", "deployment": "my-llama", "models": ["llama-4"], "at_once": 1}
+    upstream = {"kind": "openai", "url": azure.url + "/openai/v1"}
+    file = tmp_path / "table.json"
+    file.write_text(json.dumps({"upstreams": {"one": upstream}, "deployments": [row]}))
+    azure.faults = [Fault("hang", times=1)]
+    order: list[str] = []
+
+    async def ask(gateway: Running, name: str, **more: str) -> None:
+        async with gateway.post({**prompt(name), "model": "coding", **more}) as response:
+            assert response.status == 200
+            order.append(name)
+
+    async with serving(hub, {}, table_file=str(file)) as gateway:
+        tasks = [asyncio.create_task(ask(gateway, "first"))]
+        await until(lambda: azure.seen)
+        for name, tier in (("work", {"service_tier": "flex"}), ("person", {})):
+            tasks.append(asyncio.create_task(ask(gateway, name, **tier)))
+            gate = gateway.gateway.parts.relay.gates["one/my-llama"]
+            await until(lambda gate=gate, tasks=tasks: len(gate.queue) == len(tasks) - 1)
+        azure.gate.set()
+        await asyncio.gather(*tasks)
+    assert order == ["first", "person", "work"]
+
+
 async def test_long_streams_let_others_begin_before_they_end(hub: Hub, azure: Azure) -> None:
     azure.faults = [Fault("hang-within", times=40)]
     async with serving(hub, azure_env(azure)) as gateway:
@@ -304,10 +359,40 @@ async def test_shutting_down_finishes_answers_and_refuses_new_ones(hub: Hub, azu
             async with gateway.post(prompt()) as late:
                 assert late.status == 503
                 assert (await late.json())["error"]["code"] == "shutting_down"
+                assert late.headers["Connection"] == "close"
             text = await response.text()
             assert text.count("word") > 40 and text.endswith("data: [DONE]\n\n")
             await closing
     assert gateway.records[0].status == "complete"
+
+
+async def test_a_replica_that_shuts_down_says_on_open_connections_that_it_is_not_ready(hub: Hub, azure: Azure) -> None:
+    azure.faults = [Fault("hang-within")]
+    async with serving(hub, azure_env(azure), drain_s=20.0) as gateway:
+        base = gateway.url.removesuffix("v1")
+        async with gateway.post(prompt(stream=True)) as response, gateway.session.get(base + "readyz") as idle:
+            assert idle.status == 200
+            await idle.read()
+            closing = asyncio.create_task(gateway.gateway.close())
+            await until(lambda: gateway.gateway.parts.draining)
+            for path, status in (("readyz", 503), ("readyz?without=upstream", 503), ("healthz", 200)):
+                async with gateway.session.get(base + path) as answer:
+                    assert answer.status == status
+            azure.gate.set()
+            assert (await response.text()).endswith("data: [DONE]\n\n")
+            await closing
+
+
+async def test_shutting_down_waits_for_who_reads_slowly(hub: Hub, azure: Azure) -> None:
+    azure.pieces = ["word " * 4_000_000]
+    async with serving(hub, azure_env(azure), drain_s=20.0) as gateway:
+        async with gateway.post(prompt()) as response:
+            closing = asyncio.create_task(gateway.gateway.close())
+            await until(lambda: gateway.gateway.parts.draining)
+            await asyncio.sleep(0.3)
+            assert not closing.done()
+            assert len(await response.read()) > 20_000_000
+        await closing
 
 
 async def test_sigterm_lets_a_stream_finish_and_then_ends_the_process(hub: Hub, azure: Azure) -> None:

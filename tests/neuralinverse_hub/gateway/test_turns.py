@@ -269,3 +269,13 @@ def test_the_limit_never_falls_below_one() -> None:
     for second in range(50):
         limit.refused(sent_at=second, now=second, others=0)
     assert limit.takes(0) and not limit.takes(1)
+
+
+def test_a_limit_is_not_raised_when_headers_say_that_little_is_left() -> None:
+    limit = Aimd(start=16)
+    for remaining in (1, 5, 14):
+        limit.answered(15, remaining=remaining)
+    assert limit.limit == 16
+    for remaining in (None, 20, 1000):
+        limit.answered(20, remaining=remaining)
+    assert limit.limit == 19
