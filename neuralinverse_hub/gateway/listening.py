@@ -26,8 +26,12 @@ IDLE_S: Final = 120
 """Seconds a connection may idle, and a request's headers may take to arrive."""
 BODY_S: Final = 60
 """Seconds a request's body may take to arrive, and a client may go on sending one that was refused."""
-HEADER_LIMIT: Final = 64 * 1024
-"""Bytes that the address, or one header, of a request may have."""
+BACKLOG: Final = 1024
+"""Clients that may wait to be let in: when everybody comes back at once, nobody should have to knock again a second later."""
+HEADER_LIMIT: Final = 16 * 1024
+"""Bytes that the address, or one header, of a request may have: what Node, and so the hub's proxy, takes of all of them."""
+HEADERS: Final = 64
+"""Headers that a request may have."""
 UNSENT: Final = 64 * 1024
 """Bytes that may wait for a client to read them before a writer has to wait, too."""
 UNREAD_S: Final = 120
@@ -294,7 +298,7 @@ class Server:
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 # Also for the last bytes of an answer, on a connection that nobody waits for any more.
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_S * 1000))
-            self._listening.append(await self._loop.create_server(self._connected, sock=each))
+            self._listening.append(await self._loop.create_server(self._connected, sock=each, backlog=BACKLOG))
 
     def stop(self) -> None:
         """Take no new connections; those that are open go on."""
@@ -317,6 +321,7 @@ class Server:
             lingering_time=BODY_S,
             max_line_size=HEADER_LIMIT,
             max_field_size=HEADER_LIMIT,
+            max_headers=HEADERS,
             # A few bytes could become gigabytes.
             auto_decompress=False,
         )
