@@ -119,7 +119,7 @@ def chat_ask(body: dict[str, Any]) -> Ask:
         needs.add("tools")
         tokens += estimate_tokens(json.dumps(tools))
     format_ = body.get("response_format")
-    if isinstance(format_, dict) and format_.get("type") in {"json_object", "json_schema"}:
+    if isinstance(format_, dict) and format_.get("type") in ("json_object", "json_schema"):
         needs.add("json")
     # Enough of what was said before to know what "make it faster" means.
     context = "\n".join(turn[:500] for turn in turns[-5:-1])
@@ -209,7 +209,7 @@ def _parts(content: Any, where: str) -> Iterator[tuple[str, int]]:
             yield part, 0
         elif not isinstance(part, dict):
             raise BadRequest(f"'{where}[{index}]' must be an object, not {_kind(part)}", param=f"{where}[{index}]")
-        elif part.get("type") in {"image_url", "input_image"}:
+        elif part.get("type") in ("image_url", "input_image"):
             yield "", 1
         else:
             text = part.get("text")

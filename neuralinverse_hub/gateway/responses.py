@@ -278,7 +278,7 @@ def _content(content: Any, where: str) -> Any:
     parts: list[dict[str, Any]] = []
     for index, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in {"input_text", "output_text", "text"}:
+        if kind in ("input_text", "output_text", "text"):
             parts.append({"type": "text", "text": part.get("text")})
         elif kind == "input_image" and part.get("image_url"):
             image = {"url": part["image_url"], **({"detail": part["detail"]} if part.get("detail") else {})}
