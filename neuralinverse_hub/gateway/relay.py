@@ -285,8 +285,11 @@ class Relay:
         listed = "data" if ask.api == "embeddings" else "choices"
         if not isinstance(whole, dict) or not isinstance(whole.get(listed), list):
             raise Failed(Failure("broken", "answered with something that is no answer"))
+        try:
+            changed = normalise_answer(whole, label=way.deployment.label)
+        except (AttributeError, TypeError) as error:
+            raise Failed(Failure("broken", "answered with something that is no answer")) from error
         turn.answered(remaining=reply.remaining)
-        changed = normalise_answer(whole, label=way.deployment.label)
         usage = usage_from(whole.get("usage"))
         if usage is None:
             said = "" if listed == "data" else json.dumps(whole["choices"])

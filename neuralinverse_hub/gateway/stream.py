@@ -134,7 +134,11 @@ class AnswerStream:
             error_ = chunk["error"]
             raise StreamError("the model stopped with an error", error_ if isinstance(error_, dict) else None)
         self.events += 1
-        return self._chunk(chunk)
+        try:
+            return self._chunk(chunk)
+        except (AttributeError, TypeError) as error:
+            # Some member is of another kind than it can be.
+            raise StreamError("the model's answer contained an event that is no part of an answer") from error
 
     def _chunk(self, chunk: dict[str, Any]) -> bytes:
         if self.model is None and isinstance(chunk.get("model"), str) and chunk["model"]:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,6 +113,23 @@ async def test_a_long_pause_spills_over_to_another_model_and_says_so(gateway: Ru
     async with gateway.post({**prompt(), "model": "reasoning"}) as response:
         assert response.status == 200
     assert [seen.deployment for seen in azure.seen] == ["my-r1", "Mistral-Large-3", "Mistral-Large-3"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [[], {}, {"choices": 7}, {"choices": [{"message": {"content": "<think>a</think>b", "reasoning_content": 7}}]}],
+)
+async def test_what_is_no_answer_is_a_failure_like_others(hub: Hub, said: object) -> None:
+    async def chat(request: web.Request) -> web.Response:
+        return web.json_response(said)
+
+    application = web.Application()
+    application.router.add_post("/v1/chat/completions", chat)
+    async with TestServer(application) as server:
+        env = {"OPENAI_UPSTREAM_URL": str(server.make_url("/v1")), "OPENAI_UPSTREAM_MODEL": "odd"}
+        async with serving(hub, env) as gateway, gateway.post(prompt()) as response:
+            assert response.status == 503
+            assert "answered with something that is no answer" in (await response.json())["error"]["message"]
 
 
 async def test_a_passing_failure_of_the_only_way_is_tried_again(gateway: Running, azure: Azure) -> None:

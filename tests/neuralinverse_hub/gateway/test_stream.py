@@ -144,6 +144,20 @@ def test_an_error_event_is_an_error() -> None:
     assert caught.value.error == {"message": "out of memory", "code": "oom"}
 
 
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"choices": 7},
+        {"choices": [{"index": [1], "delta": {"content": "x"}}]},
+        {"choices": [{"delta": {"reasoning_content": 7, "content": "<think>a</think>b"}}]},
+    ],
+)
+def test_an_event_that_is_no_part_of_an_answer_is_an_error(chunk: dict[str, Any]) -> None:
+    stream = AnswerStream(label=None, wants_usage=False)
+    with pytest.raises(StreamError, match="no part of an answer"):
+        stream.feed(sse.event(json.dumps(chunk).encode()))
+
+
 def test_reasoning_in_ollamas_spelling_is_reasoning_content() -> None:
     data = b"".join(
         b"data: " + json.dumps(each).encode() + b"\n\n"
