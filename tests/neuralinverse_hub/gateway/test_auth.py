@@ -8,9 +8,10 @@ import aiohttp
 import openai
 import pytest
 
+from neuralinverse_hub.gateway import auth
 from neuralinverse_hub.gateway.auth import MUST_ASK_S, REFRESH_S, Caller, HubIdentity, bearer
 from neuralinverse_hub.gateway.errors import HubUnavailable, NotAllowed, NotAuthenticated
-from tests.neuralinverse_hub.gateway.conftest import Hub, Running, prompt
+from tests.neuralinverse_hub.gateway.conftest import Hub, Running, prompt, until
 
 
 class Clock:
@@ -55,6 +56,32 @@ async def test_a_revoked_token_stops_working_within_a_minute(hub: Hub) -> None:
         assert MUST_ASK_S < 60
         with pytest.raises(NotAuthenticated):
             await identity.caller("ada-token")
+
+
+async def test_a_token_that_is_revoked_while_it_is_used_stops_working(
+    gateway: Running, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("REFRESH_S", 0.1), ("MUST_ASK_S", 0.3), ("REFUSED_S", 0.1)):
+        monkeypatch.setattr(auth, name, seconds)
+
+    async def status(path: str) -> int:
+        async with gateway.post(prompt(), path=path) as response:
+            return int(response.status)
+
+    assert await status("/chat/completions") == 200
+    user = hub.users.pop("ada-token")
+
+    async def refused() -> bool:
+        return await status("/chat/completions") == 401
+
+    await until(refused, within_s=5)
+    assert await status("/responses") == 401
+    hub.users["ada-token"] = user
+
+    async def welcome() -> bool:
+        return await status("/chat/completions") == 200
+
+    await until(welcome, within_s=5)
 
 
 async def test_an_answer_is_refreshed_in_the_background_before_it_is_too_old(hub: Hub) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
 
 from neuralinverse_hub.gateway.catalogue import (
     azure_base,
@@ -217,14 +219,33 @@ async def test_the_operator_is_warned_of_retirements(
     assert any(sentence.startswith("deepseek-r1 retired on 2026-08-13") for sentence in sentences)
 
 
-async def test_ollama_is_found_when_it_starts_later(hub: Hub, azure: Azure) -> None:
-    async with serving(hub, {"OLLAMA_HOST": "127.0.0.1:9"}) as gateway:
+@pytest.mark.parametrize("kind", ["Ollama", "demo model"])
+async def test_a_server_on_this_machine_is_found_when_it_starts_later(hub: Hub, kind: str) -> None:
+    asked: list[str | None] = []
+
+    async def models(request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "nomic-embed-text"}, {"id": "qwen3:8b"}]})
+
+    async def chat(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Authorization"))
+        choice = {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+        return web.json_response({"model": (await request.json())["model"], "choices": [choice]})
+
+    application = web.Application()
+    application.router.add_get("/v1/models", models)
+    application.router.add_post("/v1/chat/completions", chat)
+    port = unused_port()
+    env = {"OLLAMA_HOST": f"127.0.0.1:{port if kind == 'Ollama' else 9}"}
+    if kind == "demo model":
+        env |= {"NEURALINVERSE_DEMO_MODEL_URL": f"http://127.0.0.1:{port}/v1", "NEURALINVERSE_DEMO_MODEL_KEY": "demo"}
+    async with serving(hub, env) as gateway:
         async with gateway.post(prompt()) as response:
             assert response.status == 503
-        # The same server, as it were on Ollama's port: its own path is what an OpenAI-compatible server has.
-        directory = gateway.gateway.parts.directory
-        directory._env = {"OPENAI_UPSTREAM_URL": azure.url + "/openai/v1"}
-        await directory.reload()
-        async with gateway.post(prompt()) as response:
-            assert response.status in (200, 503)
-        assert [row.label for row in directory.table.deployments] == ["my-r1"]
+        async with TestServer(application, host="127.0.0.1", port=port), gateway.post(prompt()) as response:
+            assert response.status == 200
+            # The first one that answers, under its real name.
+            assert (await response.json())["model"] == ("qwen3:8b" if kind == "Ollama" else "qwen3:8b (demo model)")
+        assert asked == [None if kind == "Ollama" else "Bearer demo"]
+        # It told no usage, and what it costs nobody knows.
+        record = gateway.records[-1]
+        assert record.input_tokens > 0 and record.output_tokens > 0 and record.usd is None
