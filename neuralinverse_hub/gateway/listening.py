@@ -50,7 +50,9 @@ class Connection(httputil.HTTPConnection):
     """A request, and the way of its response back to the client."""
 
     def __init__(self, request: web.BaseRequest, transport: asyncio.Transport, sent: asyncio.Future[None]) -> None:
-        self.lasting = request.keep_alive and request.content.is_eof()
+        # Before an older client may be a proxy that takes what comes in chunks for its next request (RFC 9112, 6.1).
+        self._keep = request.keep_alive and (request.version.minor > 0 or "Transfer-Encoding" not in request.headers)
+        self.lasting = self._keep and request.content.is_eof()
         """Whether the next request may come over the same connection. Never while a body is still to come: who answers
         without reading it cannot know whether the client sends it, and what follows would be taken for it."""
         self.finished = False
@@ -92,11 +94,11 @@ class Connection(httputil.HTTPConnection):
             body = content.read_nowait()
             if len(body) > limit:
                 raise BodyTooLarge
-            self.lasting = self._request.keep_alive
+            self.lasting = self._keep
             return body
         if (self._request.content_length or 0) > limit:
             raise BodyTooLarge
-        if self.headers.get("Expect", "").lower() == "100-continue":
+        if self.headers.get("Expect", "").lower() == "100-continue" and self.version == "HTTP/1.1":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         pieces = bytearray()
         async with asyncio.timeout(BODY_S):
@@ -104,7 +106,7 @@ class Connection(httputil.HTTPConnection):
                 pieces += piece
                 if len(pieces) > limit:
                     raise BodyTooLarge
-        self.lasting = self._request.keep_alive
+        self.lasting = self._keep
         return bytes(pieces)
 
     # -- the response -------------------------------------------------------------------------------------------------

@@ -142,6 +142,20 @@ async def test_an_older_client_can_keep_its_connection(link: Link) -> None:
     assert (await link.rest()).endswith(b"got")
 
 
+async def test_an_older_clients_chunks_end_its_connection(link: Link) -> None:
+    head = b"POST /echo HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+    link.writer.write(head + b"5\r\nhello\r\n0\r\n\r\nGET /echo HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await link.rest()
+    assert answer.count(b"HTTP/1.1 ") == 1 and b"\r\nConnection: close\r\n" in answer and answer.endswith(b"hello")
+
+
+async def test_an_older_client_is_not_told_to_go_on(link: Link) -> None:
+    link.writer.write(b"POST /echo HTTP/1.0\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    await asyncio.sleep(0.05)
+    link.writer.write(b"hello")
+    assert (await link.rest()).startswith(b"HTTP/1.1 200 OK")
+
+
 async def test_a_client_that_asks_for_the_end_gets_it(link: Link) -> None:
     link.send("GET /echo HTTP/1.1\nConnection: close")
     answer = await link.rest()
