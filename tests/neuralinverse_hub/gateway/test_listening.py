@@ -396,6 +396,28 @@ async def test_an_answer_that_nobody_reads_is_given_up(monkeypatch: pytest.Monke
             await link.reader.readexactly(len(LARGE))
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no such timeout")
+async def test_the_last_bytes_of_an_answer_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "UNREAD_S", 0.3)
+    answered = asyncio.Event()
+
+    async def answer(connection: Connection) -> None:
+        begin(connection)
+        while not connection.writing():
+            connection.write(b"x" * 16_000)
+            # What the kernel takes is not waited for, but what it does not is less than holds an answer up.
+            await asyncio.sleep(0.001)
+        connection.finish()
+        answered.set()
+
+    async with served(answer) as (server, connect):
+        link = await connect()
+        link.writer.transport.pause_reading()
+        link.send("GET / HTTP/1.1")
+        await asyncio.wait_for(answered.wait(), 10)
+        await until(lambda: not server._server.connections)
+
+
 async def test_an_answer_that_is_read_slowly_is_sent_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "UNREAD_S", 0.2)
     async with served(large) as (_, connect):
