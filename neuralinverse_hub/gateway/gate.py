@@ -172,6 +172,8 @@ class Gate:
 
     def pump(self) -> None:
         """Let in whoever is next, as many as there is room for."""
+        if not self.queue:
+            return
         now = self.clock()
         if now < self._rests_until:
             if self._alarm is None:

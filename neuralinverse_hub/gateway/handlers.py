@@ -27,7 +27,7 @@ from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, respo
 from neuralinverse_hub.gateway.router import AUTO, Route, Table, Way, route
 from neuralinverse_hub.gateway.stream import as_events
 from neuralinverse_hub.gateway.tasks import TASKS, Classifier, Decision
-from neuralinverse_hub.gateway.tracing import Trace, passed_on
+from neuralinverse_hub.gateway.tracing import Trace, Tracing, passed_on
 
 __all__ = ["exchanges", "routes"]
 
@@ -86,7 +86,10 @@ class AnswerExchange(Exchange):
             # A model that was started a second ago should be found now and not in a while.
             await directory.look()
             path = find_route(directory.table, self.parts.classifier, ask, self.caller.person)
-        await self._answer(ask, path)
+        if self.parts.tracing is None:
+            await self._relay(ask, path, passed_on(self.headers))
+        else:
+            await self._relay_traced(self.parts.tracing, ask, path)
 
     def read_ask(self) -> Ask:
         """The ask in the body."""
@@ -100,11 +103,8 @@ class AnswerExchange(Exchange):
         """Some events of a stream as this address gives them."""
         return piece
 
-    async def _answer(self, ask: Ask, path: Route) -> None:
-        if self.parts.tracing is None:
-            await self._relay(ask, path, passed_on(self.headers))
-            return
-        self._trace = trace = self.parts.tracing.begin(self.headers, ask.api, ask.model)
+    async def _relay_traced(self, tracing: Tracing, ask: Ask, path: Route) -> None:
+        self._trace = trace = tracing.begin(self.headers, ask.api, ask.model)
         try:
             await self._relay(ask, path, trace.headers())
         except BaseException as error:

@@ -50,6 +50,10 @@ class Connection(httputil.HTTPConnection):
     """A request, and the way of its response back to the client."""
 
     def __init__(self, request: web.BaseRequest, transport: asyncio.Transport, sent: asyncio.Future[None]) -> None:
+        self.method = request.method
+        self.headers: Mapping[str, str] = request.headers
+        """The request's headers, whatever case their names are asked in."""
+        self.version = "HTTP/1.1" if request.version.minor else "HTTP/1.0"
         # Before an older client may be a proxy that takes what comes in chunks for its next request (RFC 9112, 6.1).
         self._keep = request.keep_alive and (request.version.minor > 0 or "Transfer-Encoding" not in request.headers)
         self.lasting = self._keep and request.content.is_eof()
@@ -67,25 +71,11 @@ class Connection(httputil.HTTPConnection):
     # -- the request --------------------------------------------------------------------------------------------------
 
     @property
-    def method(self) -> str:
-        return self._request.method
-
-    @property
     def address(self) -> str:
         """The path with its query, as it was sent."""
         address = self._request.raw_path
         # Every server has to understand what is usually sent to proxies only (RFC 9112, 3.2.2).
         return self._request.rel_url.raw_path_qs if address.startswith(("http://", "https://")) else address
-
-    @property
-    def version(self) -> str:
-        """``HTTP/1.1`` or ``HTTP/1.0``."""
-        return "HTTP/1.1" if self._request.version.minor else "HTTP/1.0"
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The request's headers, whatever case their names are asked in."""
-        return self._request.headers
 
     async def body(self, limit: int) -> bytes:
         """All of the request's body. Raises `BodyTooLarge`, TimeoutError after `BODY_S`, or what aiohttp says of a wrong one."""

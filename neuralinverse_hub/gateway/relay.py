@@ -128,13 +128,17 @@ class Relay:
         for gate in self.gates.values():
             gate.close()
 
-    async def answer(
+    def answer(
         self, ask: Ask, route: Route, person: str, headers: dict[str, str], journey: Journey | None = None
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         """The first answer that begins along ``route``. Raises `UpstreamRefused` or `UpstreamsFailed`."""
         journey = journey or Journey()
         if not self._hedge_s or len(route.ways) < 2:
-            return await self._pursue(ask, route, person, headers, journey)
+            return self._pursue(ask, route, person, headers, journey)
+        return self._race(ask, route, person, headers, journey)
+
+    async def _race(self, ask: Ask, route: Route, person: str, headers: dict[str, str], journey: Journey) -> Answer:
+        """The answer that begins first: along ``route``, or of a second deployment that is asked when that takes long."""
         beside = Journey()
 
         def second() -> Coroutine[Any, Any, Answer] | None:
@@ -203,7 +207,7 @@ class Relay:
                 return ways[0], None
             turn = self.gate(way.deployment).ask(Ticket(person, likely, interactive=not ask.batch))
             journey.turn = turn
-            while not await self._turned(turn, patient=len(ways) == 1):
+            while turn.waits and not await self._turned(turn, patient=len(ways) == 1):
                 if choose(ways, self._condition) is not way:
                     break
             if not turn.waits and self._allowed(way, turn):

@@ -229,10 +229,17 @@ def _capable(
 
 def _chain(table: Table, name: str, decide: Callable[[], Decision]) -> tuple[Task, str, tuple[str, ...], str | None]:
     """Task, reason, logical models in order, and the one deployment the client insists on."""
-    general = table.tasks["general"]
     if name == AUTO:
         decision = decide()
-        return decision.task, decision.reason, _unique((*table.tasks[decision.task], *general)), None
+        models = (*table.tasks[decision.task], *table.tasks["general"])
+        return decision.task, decision.reason, _unique(models), None
+    return _asked(table, name)
+
+
+@lru_cache(maxsize=1024)
+def _asked(table: Table, name: str) -> tuple[Task, str, tuple[str, ...], str | None]:
+    """What `_chain` gives for a name that says what is wanted."""
+    general = table.tasks["general"]
     for task in TASKS:
         if name == task:
             return task, "asked", _unique((*table.tasks[task], *general)), None

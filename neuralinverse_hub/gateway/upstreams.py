@@ -54,11 +54,11 @@ class Failed(Exception):
 class Reply:
     """A 2xx answer whose body is still to come."""
 
-    def __init__(self, response: aiohttp.ClientResponse, gap_s: float) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, gap_s: float, loop: asyncio.AbstractEventLoop) -> None:
         self._response = response
         self._gap_s = gap_s
         self._taken = 0
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._silent_at: float | None = None
         """When what is waited for now is given up; None while nothing is."""
         self._alarm: asyncio.TimerHandle | None = None
@@ -140,9 +140,10 @@ class UpstreamClient:
     ) -> None:
         self._session = session
         self._token = token
+        self._loop = asyncio.get_running_loop()
         self.patience = patience
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=patience.connect_s)
-        self._first = _Limits(patience.first_s)
+        self._first = _Limits(patience.first_s, self._loop)
 
     async def post(self, row: Deployment, path: str, body: dict[str, Any], headers: dict[str, str]) -> Reply:
         """The reply of ``row`` to ``body`` at ``path`` (``chat/completions``). Raises `Failed`."""
@@ -160,7 +161,7 @@ class UpstreamClient:
                     timeout=self._timeout,
                 )
                 if response.status == 200:
-                    return Reply(response, self.patience.gap_s)
+                    return Reply(response, self.patience.gap_s, self._loop)
                 try:
                     text = await response.content.read(ERROR_BODY)
                 finally:
@@ -210,8 +211,9 @@ class UpstreamClient:
 class _Limits:
     """Timeouts of one length, up to a tenth of it late: one look at all of them costs less than an alarm for each."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         self._seconds = seconds
+        self._loop = loop
         self._every_s = min(seconds / 10, 1.0)
         self._due: dict[asyncio.Timeout, float] = {}
         self._alarm: asyncio.TimerHandle | None = None
@@ -219,22 +221,21 @@ class _Limits:
     def begin(self) -> asyncio.Timeout:
         """A timeout to enter at once, and to say `over` of."""
         limit = asyncio.timeout(None)
-        loop = asyncio.get_running_loop()
-        self._due[limit] = loop.time() + self._seconds
+        self._due[limit] = self._loop.time() + self._seconds
         if self._alarm is None:
-            self._alarm = loop.call_later(self._every_s, self._look, loop)
+            self._alarm = self._loop.call_later(self._every_s, self._look)
         return limit
 
     def over(self, limit: asyncio.Timeout) -> None:
         """What was limited has ended, however it did."""
         self._due.pop(limit, None)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+    def _look(self) -> None:
+        now = self._loop.time()
         for limit in [limit for limit, due in self._due.items() if due <= now]:
             del self._due[limit]
             limit.reschedule(now)
-        self._alarm = loop.call_later(self._every_s, self._look, loop) if self._due else None
+        self._alarm = self._loop.call_later(self._every_s, self._look) if self._due else None
 
 
 @lru_cache(maxsize=1024)
