@@ -19,9 +19,9 @@ from tornado import httputil, web
 
 from neuralinverse_hub import wire
 from neuralinverse_hub.gateway.auth import Caller, HubIdentity, bearer
+from neuralinverse_hub.gateway.connection import Connection
 from neuralinverse_hub.gateway.directory import Directory
 from neuralinverse_hub.gateway.errors import GatewayError
-from neuralinverse_hub.gateway.listening import Connection
 from neuralinverse_hub.gateway.metrics import Metrics
 from neuralinverse_hub.gateway.relay import Relay
 from neuralinverse_hub.gateway.tasks import Classifier

@@ -23,9 +23,9 @@ from tornado import httputil, iostream
 from neuralinverse_hub.gateway import sse
 from neuralinverse_hub.gateway.asks import parse_json
 from neuralinverse_hub.gateway.auth import Caller, bearer
+from neuralinverse_hub.gateway.connection import BodyTooLarge, Connection
 from neuralinverse_hub.gateway.edge import BODY_LIMIT, Parts, failure
 from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, ShuttingDown, TooLarge
-from neuralinverse_hub.gateway.listening import BodyTooLarge, Connection
 
 __all__ = ["Exchange"]
 

@@ -17,10 +17,10 @@ from neuralinverse_hub import wire
 from neuralinverse_hub.gateway import codec, metrics, sse
 from neuralinverse_hub.gateway.answers import Answer
 from neuralinverse_hub.gateway.asks import Ask, chat_ask, completion_ask, embedding_ask
+from neuralinverse_hub.gateway.connection import Connection
 from neuralinverse_hub.gateway.edge import ApiHandler, Parts
 from neuralinverse_hub.gateway.errors import BadRequest, GatewayError, NotAllowed, NoUpstream, UnknownModel
 from neuralinverse_hub.gateway.exchange import Exchange
-from neuralinverse_hub.gateway.listening import Connection
 from neuralinverse_hub.gateway.meter import Usage, usd
 from neuralinverse_hub.gateway.relay import Journey
 from neuralinverse_hub.gateway.responses import ResponseStream, chat_body, response_of

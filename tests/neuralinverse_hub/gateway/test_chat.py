@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from neuralinverse_hub import wire
-from neuralinverse_hub.gateway import handlers, listening
+from neuralinverse_hub.gateway import connection, handlers, listening
 from tests.neuralinverse_hub.gateway.azure import Azure, Fault
 from tests.neuralinverse_hub.gateway.conftest import KEY, Hub, Running, azure_env, prompt, serving, until
 
@@ -428,7 +428,7 @@ async def test_who_asks_for_a_head_and_goes_on_gets_no_body_in_between(gateway: 
 async def test_a_whole_answer_that_nobody_reads_does_not_stay(
     gateway: Running, azure: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "UNREAD_S", 0.3)
+    monkeypatch.setattr(connection, "UNREAD_S", 0.3)
     azure.pieces = ["word " * 4_000_000]
     reader, writer = await connected(gateway)
     body = json.dumps(prompt()).encode()
@@ -453,8 +453,8 @@ async def test_a_whole_answer_that_nobody_reads_does_not_stay(
 async def test_a_request_that_comes_drop_by_drop_is_given_up(
     hub: Hub, azure: Azure, monkeypatch: pytest.MonkeyPatch, path: str, sent: bytes
 ) -> None:
-    for name in ("IDLE_S", "BODY_S"):
-        monkeypatch.setattr(listening, name, 0.4)
+    monkeypatch.setattr(listening, "IDLE_S", 0.4)
+    monkeypatch.setattr(connection, "BODY_S", 0.4)
     async with serving(hub, azure_env(azure)) as gateway:
         head = f"POST /services/ai-gateway/v1/{path} HTTP/1.1\r\nHost: x\r\n".encode()
         answer = await raw(gateway, head + sent if sent else b"")
@@ -509,7 +509,7 @@ async def test_prompts_and_answers_are_in_no_log(
 async def test_a_client_that_stops_reading_is_given_up_in_the_end(
     gateway: Running, azure: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "UNREAD_S", 0.3)
+    monkeypatch.setattr(connection, "UNREAD_S", 0.3)
     azure.pieces = ["word " * 20_000] * 400
     body = json.dumps(prompt(stream=True)).encode()
     head = b"POST /services/ai-gateway/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\n"
