@@ -38,8 +38,8 @@ def usage_from(usage: Any) -> Usage | None:
     output = _count(usage.get("completion_tokens", usage.get("output_tokens", 0)))
     if input_ is None or output is None:
         return None
-    cached = _part(usage.get("prompt_tokens_details", usage.get("input_tokens_details")), "cached_tokens")
-    reasoning = _part(usage.get("completion_tokens_details", usage.get("output_tokens_details")), "reasoning_tokens")
+    cached = _part(usage, ("prompt_tokens_details", "input_tokens_details"), "cached_tokens")
+    reasoning = _part(usage, ("completion_tokens_details", "output_tokens_details"), "reasoning_tokens")
     return Usage(input_, output, cached=min(cached, input_), reasoning=min(reasoning, output))
 
 
@@ -67,5 +67,9 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _part(details: Any, name: str) -> int:
-    return _count(details.get(name)) or 0 if isinstance(details, dict) else 0
+def _part(usage: dict[str, Any], members: tuple[str, ...], name: str) -> int:
+    for member in members:
+        details = usage.get(member)
+        if isinstance(details, dict):
+            return _count(details.get(name)) or 0
+    return 0

@@ -55,6 +55,9 @@ def test_both_spellings_of_usage_are_read() -> None:
     assert usage_from({"input_tokens": 4, "output_tokens": 2, "input_tokens_details": {"cached_tokens": 3}}) == Usage(
         4, 2, cached=3
     )
+    # Some say both, the one of them without a value.
+    said = {"prompt_tokens": 4, "completion_tokens": 2, "completion_tokens_details": None}
+    assert usage_from({**said, "output_tokens_details": {"reasoning_tokens": 1}}) == Usage(4, 2, reasoning=1)
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 1), ("word " * 400, 501), ("日本語" * 100, 226)])
