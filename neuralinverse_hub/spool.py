@@ -91,8 +91,11 @@ class Spool:
         await asyncio.to_thread(self._write_segment, records)
         self._written.set()
 
-    async def close(self) -> None:
-        """Write down what is left and try to hand it over once."""
+    async def close(self, *, after: asyncio.Task[None] | None = None) -> None:
+        """Write down what is left and try to hand it over once. ``after`` is the task that makes records: it is ended first."""
+        if after is not None:
+            after.cancel()
+            await asyncio.gather(after, return_exceptions=True)
         self._stop.set()
         self._arrived.set()
         await asyncio.gather(*self._tasks)

@@ -94,10 +94,7 @@ class Volumes:
 
     async def close(self) -> None:
         """Hand over what is left, once."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._spool.close()
+        await self._spool.close(after=self._task)
 
     async def _run(self) -> None:
         while True:
