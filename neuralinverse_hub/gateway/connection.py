@@ -39,7 +39,7 @@ class Connection(httputil.HTTPConnection):
         """The request's headers, whatever case their names are asked in."""
         self.version = "HTTP/1.1" if request.version.minor else "HTTP/1.0"
         # Before an older client may be a proxy that takes what comes in chunks for its next request (RFC 9112, 6.1).
-        self._keep = request.keep_alive and (request.version.minor > 0 or "Transfer-Encoding" not in request.headers)
+        self._keep = request.keep_alive and (self.version == "HTTP/1.1" or "Transfer-Encoding" not in self.headers)
         self.lasting = self._keep and request.content.is_eof()
         """Whether the next request may come over the same connection. Never while a body is still to come: who answers
         without reading it cannot know whether the client sends it, and what follows would be taken for it."""
@@ -48,7 +48,6 @@ class Connection(httputil.HTTPConnection):
         self._transport = transport
         self._sent = sent
         self._chunked = False
-        self._gone = False
         self._over: asyncio.Future[None] | None = None
         self._on_close: Callable[[], None] | None = None
 
@@ -100,15 +99,15 @@ class Connection(httputil.HTTPConnection):
         chunk: bytes | None = None,
     ) -> asyncio.Future[None]:
         assert isinstance(start_line, httputil.ResponseStartLine)
-        bodiless = self._request.method == "HEAD" or start_line.code in (204, 304)
+        bodiless = self.method == "HEAD" or start_line.code in (204, 304)
         if headers.get("Connection", "").lower() == "close":
             self.lasting = False
         elif not self.lasting:
             headers["Connection"] = "close"
-        elif self._request.version.minor == 0:
+        elif self.version == "HTTP/1.0":
             headers["Connection"] = "keep-alive"
         if not bodiless and "Content-Length" not in headers:
-            if self._request.version.minor:
+            if self.version == "HTTP/1.1":
                 headers["Transfer-Encoding"] = "chunked"
                 self._chunked = True
             else:
@@ -158,7 +157,6 @@ class Connection(httputil.HTTPConnection):
 
     def lost(self) -> None:
         """The client left."""
-        self._gone = True
         callback, self._on_close = self._on_close, None
         if callback is not None:
             callback()
@@ -193,7 +191,7 @@ class Connection(httputil.HTTPConnection):
 
     def _open(self) -> bool:
         # A transport that is closing is not asked: uvloop's raises an error then, asyncio's keeps what nobody will read.
-        return not (self._gone or self._transport.is_closing())
+        return not self._transport.is_closing()
 
     def _unsent(self) -> int:
         return self._transport.get_write_buffer_size()

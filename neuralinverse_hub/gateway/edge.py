@@ -1,4 +1,4 @@
-"""What the gateway's server has in common for every address: its parts, its limits, who gets how long, OpenAI-shaped errors.
+"""What the gateway's server has in common for every address: its parts, its limits, OpenAI-shaped errors.
 
 Most requests are for answers: those go to an `Exchange` each, right above the HTTP connection. All others, the pages
 and lists, are tornado's usual request handlers.

@@ -1,5 +1,5 @@
-"""HTTP below everything the gateway answers: aiohttp's server, with a parser in C (llhttp), which on tornado's own would cost a
-small request a fifth more CPU.
+"""HTTP below everything the gateway answers: aiohttp's server, whose parser is C (llhttp). On tornado's own a small request costs
+a fifth more CPU.
 
 aiohttp reads requests, keeps connections alive and ends those on which nothing happens; whoever answers gets a `Connection`.
 """
@@ -121,8 +121,7 @@ class Server:
         connection = Connection(request, transport, self._sent)
         try:
             await self._answer(connection)
-            if not connection.finished:
-                await connection.over()
+            await connection.over()
             # Or else requests would go on to be answered whose answers nobody reads.
             await connection.taken()
         except asyncio.CancelledError:
